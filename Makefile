@@ -1,0 +1,33 @@
+# The two commands of the README are `make matrix` and `make test`. Both first
+# install what is missing (Debian and Ubuntu; `go run . doctor` only tells).
+
+GO ?= go
+
+.PHONY: matrix test bench check setup setup-test
+
+# Measures every client and publishes the table: results/published and README.md.
+matrix: setup
+	$(GO) run . run --publish
+
+setup:
+	$(GO) run . doctor --fix
+
+# All tests, those with Docker and the Lisps included; one package at a time, so
+# that clients are not measured beside other packages' image builds.
+test: setup-test check
+	$(GO) test -tags integration -p 1 -timeout 40m ./...
+	sh targets/c/test.sh
+	sh targets/lisp/test.sh
+
+setup-test:
+	$(GO) run . doctor --fix --for-tests
+
+check:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
+	$(GO) vet -tags integration ./...
+	CGO_ENABLED=0 $(GO) build -o /dev/null .
+
+# Ratios in one run: harness cost per attempt, the endpoint's sink against C's,
+# and 100 000 cells on the fake runtime.
+bench:
+	$(GO) test -tags integration -run '^$$' -bench . -benchtime 1x -timeout 30m ./...

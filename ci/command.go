@@ -1,0 +1,296 @@
+// Package ci is the command line: it reads what a person or a workflow asks
+// for, chooses where clients run, and shows what comes of it.
+package ci
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/docker"
+	"github.com/zmqmatrix/zmqmatrix/containers/local"
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/matrix/feature"
+	"github.com/zmqmatrix/zmqmatrix/targets"
+)
+
+// The exit statuses of the command. 1, unexpected verdicts, needs an
+// expectations file, which no command takes.
+const (
+	exitOK          = 0
+	exitUsage       = 2
+	exitHarness     = 3 // harness or environment
+	exitNothingRan  = 4
+	exitMisjudged   = 5 // the controls: the run is invalid
+	exitStatusTable = `Exit status:
+  0  the run is complete and its controls came out right. Red cells are results,
+     not failures: without expectations there are no unexpected verdicts
+  2  the command line is wrong
+  3  the harness or the environment failed: cells of the outcome error, no
+     engine, a full disk; also after Ctrl-C
+  4  nothing ran: no selected client can be had here
+  5  a control came out otherwise than it must: the run is invalid`
+)
+
+// exitError ends the command with a status that is not exitHarness.
+type exitError struct {
+	status int
+	err    error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exitStatus is the status that an error ends the command with.
+func exitStatus(err error) int {
+	var exit *exitError
+	var selection *matrix.SelectionError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		return exit.status
+	case errors.As(err, &selection), errors.Is(err, path.ErrBadPattern):
+		return exitUsage
+	}
+	return exitHarness
+}
+
+// house is what the commands work with. Tests put a fake in place of the
+// runtimes, and a small catalogue.
+type house struct {
+	catalogue []matrix.Feature
+	engines   []engine // in the order in which "auto" tries them
+	version   string
+	out, err  *os.File
+}
+
+// engine is a runtime that can be chosen.
+type engine struct {
+	name      string
+	available func(context.Context) error // nil error: "auto" may choose it
+	open      func(context.Context, openOptions) (matrix.Runtime, error)
+}
+
+// openOptions are what every runtime is opened with.
+type openOptions struct {
+	Root     string // of the checkout
+	CacheDir string
+	RunID    string
+	Log      io.Writer
+	// For docker alone; see engineFlags.
+	CopyBuilds, StaleArchive bool
+}
+
+// engineFlags choose where clients run.
+type engineFlags struct {
+	Runtime      string `enum:"${runtimes}" default:"auto" help:"Where clients run: ${enum}. auto takes docker where an engine answers, else local."`
+	CopyBuilds   bool   `help:"docker: hand sources to builds as copies, for an engine whose socket is here and whose disk is not."`
+	StaleArchive bool   `help:"docker: accept a Debian archive that is past its validity date."`
+}
+
+func (f engineFlags) options(options openOptions) openOptions {
+	options.CopyBuilds, options.StaleArchive = f.CopyBuilds, f.StaleArchive
+	return options
+}
+
+// Main runs the command and returns its exit status.
+func Main(ctx context.Context, args []string, out, err *os.File) int {
+	h := &house{
+		catalogue: feature.All(),
+		engines: []engine{
+			{"docker", docker.Available, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
+				return docker.New(ctx, docker.Options{
+					Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Copy: o.CopyBuilds, StaleArchive: o.StaleArchive,
+				})
+			}},
+			{"local", func(context.Context) error { return nil }, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
+				return local.New(ctx, local.Options{Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log})
+			}},
+		},
+		version: toolVersion(), out: out, err: err,
+	}
+	return h.main(ctx, args)
+}
+
+// toolVersion is the version that the Go toolchain stamped into the build.
+func toolVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// grammar is the whole command line.
+type grammar struct {
+	JSON    bool             `name:"json" help:"Print JSON on standard output; text for people goes to standard error."`
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Run     runCommand     `cmd:"" help:"Measure: start the clients, attempt every cell, judge, and write the results."`
+	List    listCommand    `cmd:"" help:"List targets, bindings, features and techniques, or the cells a run would have."`
+	Show    showCommand    `cmd:"" help:"Print the table of a run."`
+	Explain explainCommand `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
+	Replay  replayCommand  `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
+	Doctor  doctorCommand  `cmd:"" help:"Say what works here, what does not, and the command that mends it."`
+}
+
+// runtimeNames are the values of --runtime.
+func (h *house) runtimeNames() string {
+	names := []string{"auto"}
+	for _, engine := range h.engines {
+		names = append(names, engine.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// session is one command under way.
+type session struct {
+	*house
+	context.Context
+	json bool
+}
+
+func (h *house) main(ctx context.Context, args []string) int {
+	var asked grammar
+	parser, err := kong.New(&asked,
+		kong.Name("zmqmatrix"),
+		kong.Description("Measure which language implementation, with which ZeroMQ binding, can really do what."),
+		kong.Writers(h.out, h.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Vars{"version": h.version, "runtimes": h.runtimeNames()},
+	)
+	if err != nil {
+		fmt.Fprintln(h.err, "zmqmatrix: the command line's own grammar:", err)
+		return exitHarness
+	}
+	chosen, err := parser.Parse(args)
+	if err != nil {
+		help := "zmqmatrix --help"
+		var parse *kong.ParseError
+		if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
+			help = "zmqmatrix " + parse.Context.Selected().Name + " --help"
+		}
+		fmt.Fprintf(h.err, "zmqmatrix: %s; see `%s`\n", printable(err.Error()), help)
+		return exitUsage
+	}
+	err = chosen.Run(&session{house: h, Context: ctx, json: asked.JSON})
+	if err != nil {
+		fmt.Fprintf(h.err, "zmqmatrix: %s\n", printableLines(err.Error()))
+	}
+	return exitStatus(err)
+}
+
+// printJSON is the answer of a command with --json.
+func (s *session) printJSON(value any) error {
+	encoder := json.NewEncoder(s.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("writing to standard output: %w", err)
+	}
+	return nil
+}
+
+// print writes text for people, who have nothing to gain from an error when
+// they closed the pipe.
+func (s *session) print(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
+
+// sources are the targets and where they were found.
+type sources struct {
+	root    string // the module's source tree
+	targets []matrix.Target
+	// checkout: the working directory is in root, so that results belong
+	// there. Otherwise root may be the go command's read-only copy.
+	checkout bool
+}
+
+// sources finds and reads the targets.
+func (s *session) sources() (found sources, err error) {
+	here, err := os.Getwd()
+	if err != nil {
+		return found, fmt.Errorf("finding the working directory: %w", err)
+	}
+	if found.root, err = targets.Root(here); err != nil {
+		return found, err
+	}
+	inside, err := filepath.Rel(found.root, here)
+	found.checkout = err == nil && filepath.IsLocal(inside)
+	found.targets, err = targets.Load(found.root)
+	return found, err
+}
+
+// cacheDir is where runtimes keep what may be thrown away: builds, base
+// images' archives.
+func cacheDir() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding a cache directory: %w; set HOME or XDG_CACHE_HOME", err)
+	}
+	dir := filepath.Join(base, "zmqmatrix")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("making the cache directory: %w", err)
+	}
+	return dir, nil
+}
+
+// selectionFlags choose cells.
+type selectionFlags struct {
+	Target    []string `help:"Targets: sbcl, sbcl@trixie, '*@*'. Without a variant the default one is meant." placeholder:"GLOB"`
+	Binding   []string `help:"Bindings: cffi, 'cl-*'." placeholder:"GLOB"`
+	Feature   []string `help:"Features: zero-copy/wire, callback, '*/same-*'." placeholder:"GLOB"`
+	Technique []string `help:"Techniques: plain." placeholder:"GLOB"`
+}
+
+func (f selectionFlags) selection() matrix.Selection {
+	return matrix.Selection{Targets: f.Target, Bindings: f.Binding, Features: f.Feature, Techniques: f.Technique}
+}
+
+func (f selectionFlags) empty() bool {
+	return len(f.Target)+len(f.Binding)+len(f.Feature)+len(f.Technique) == 0
+}
+
+// mendOf takes the command that mends it off an engine's error, whose line
+// begins with "Run: ".
+func mendOf(err error) (problem, mend string) {
+	problem, advice, _ := strings.Cut(err.Error(), "\n")
+	return problem, strings.TrimPrefix(advice, "Run: ")
+}
+
+// chooseEngine picks a runtime by name, or the first that is available, and
+// says why in one line.
+func (s *session) chooseEngine(name string) (engine, string, error) {
+	var reasons string
+	for _, engine := range s.engines {
+		if name != "auto" && name != engine.name {
+			continue
+		}
+		err := engine.available(s)
+		switch {
+		case err == nil && name != "auto":
+			return engine, "runtime " + engine.name + ", as asked", nil
+		case err == nil && reasons == "":
+			return engine, "runtime " + engine.name + ": it answers, and isolates clients best", nil
+		case err == nil:
+			return engine, "runtime " + engine.name + ", because " + reasons, nil
+		case name != "auto":
+			return engine, "", fmt.Errorf("the runtime %s can't be used: %w\n`zmqmatrix doctor` says what is missing, `--runtime auto` takes another", engine.name, err)
+		}
+		problem, _ := mendOf(err)
+		reasons += engine.name + " can't be used: " + problem
+	}
+	return engine{}, "", fmt.Errorf("no runtime can be used: %s; `zmqmatrix doctor` says what is missing", reasons)
+}

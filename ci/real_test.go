@@ -1,0 +1,339 @@
+package ci
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/results"
+)
+
+// shellTarget is a target whose probe is a shell script that misbehaves as its
+// binding's name says. %s is the Debian suite.
+const shellTarget = `schema: zmqmatrix/target/v1
+name: shell
+title: Shell
+homepage: https://example.org/shell
+family: shell
+licence: MIT
+variants:
+  - {name: only, suite: SUITE, packages: [dash], default: true}
+image:
+  dockerfile: Dockerfile
+local: {requires: [sh], packages: [dash], build: build.sh}
+bindings:
+  - {name: honest, title: says what it must, raw: true, command: ["{dir}/probe", honest]}
+  - {name: nothing, title: prints nothing, command: ["{dir}/probe", nothing]}
+  - {name: garbage, title: prints garbage, command: ["{dir}/probe", garbage]}
+  - {name: gigabyte, title: prints a gigabyte, command: ["{dir}/probe", gigabyte]}
+  - {name: complaints, title: prints a gigabyte on standard error, command: ["{dir}/probe", complaints]}
+  - {name: other-version, title: speaks another protocol version, command: ["{dir}/probe", other-version]}
+  - {name: slow, title: takes its time, command: ["{dir}/probe", slow]}
+techniques: {}
+limits: {memory-mib: 256, processes: 32, time-factor: 1}
+version: ["{dir}/probe", honest]
+`
+
+const shellProbe = `#!/bin/sh
+hello() {
+	printf '{"type":"hello","protocol":%d,"implementation":"sh","version":"1","binding":"%s","binding_version":"","libzmq":"","threads":false,"pid":%d,"collector":"none"}\n' "$1" "$2" $$
+}
+reason="unknown feature $ZM_FEATURE"
+case $ZM_FEATURE in callback/*) reason="a shell has no such thing" ;; esac
+unsupported='{"type":"unsupported","reason":"'$reason'"}'
+case $1 in
+honest) hello 1 honest; echo "$unsupported" ;;
+nothing) ;;
+garbage) printf '\033[2J\377\000 no report {"type":\n' ;;
+gigabyte) head -c 1073741824 /dev/zero ;;
+complaints) hello 1 complaints; head -c 1073741824 /dev/zero >&2; echo "$unsupported" ;;
+other-version) hello 2 other-version; echo '{"type":"done"}' ;;
+slow) hello 1 slow; sleep 0.3; echo '{"type":"failed","reason":"it took its time","condition":""}' ;;
+esac
+`
+
+const shellDockerfile = `ARG BASE
+FROM ${BASE}
+COPY targets/shell/probe /opt/zmqmatrix/probe
+COPY bin/warden /warden
+ENTRYPOINT ["/warden"]
+`
+
+const shellBuild = `cp targets/shell/probe "$1/probe"
+`
+
+// shellModule is a tree of this module's Go code whose one target is a shell
+// script. changed files replace or join it.
+func shellModule(t *testing.T, changed map[string]string) string {
+	root := t.TempDir()
+	for _, folder := range []string{"containers", "matrix"} {
+		require.NoError(t, os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join("..", folder))))
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join("..", name))
+		require.NoError(t, err)
+		write(t, root, name, string(content))
+	}
+	write(t, root, "targets/shell/target.yaml", strings.ReplaceAll(shellTarget, "SUITE", "bookworm"))
+	write(t, root, "targets/shell/probe", shellProbe)
+	write(t, root, "targets/shell/build.sh", shellBuild)
+	write(t, root, "targets/shell/Dockerfile", shellDockerfile)
+	for name, content := range changed {
+		write(t, root, name, content)
+	}
+	return root
+}
+
+func write(t *testing.T, root, name, content string) {
+	path := filepath.Join(root, name)
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o755))
+}
+
+// realCommand is the command as it is, in a tree of the module. cache is where
+// it keeps what it builds; the go command keeps its own where it always does.
+func realCommand(t *testing.T, root, cache string, env []string, args ...string) *exec.Cmd {
+	built, err := exec.Command("go", "env", "GOCACHE").Output()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "zmqmatrix-real", args...)
+	cmd.Dir = root
+	cmd.Env = append(append(os.Environ(), "XDG_CACHE_HOME="+cache, "GOCACHE="+strings.TrimSpace(string(built)), "NO_COLOR=1"), env...)
+	return cmd
+}
+
+// ended is what a command came to.
+type ended struct {
+	status         int
+	stdout, stderr string
+}
+
+func run(cmd *exec.Cmd) ended {
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Run() // what it came to is in the state
+	return ended{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// verdictsIn are the verdicts of the one run in a tree, by binding and feature.
+func verdictsIn(t *testing.T, root string) map[string]matrix.Verdict {
+	records, err := filepath.Glob(filepath.Join(root, "results", "runs", "*", recordName))
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+	verdicts := map[string]matrix.Verdict{}
+	for line, err := range results.ReadRecord(records[0]) {
+		require.NoError(t, err)
+		if line.Type == matrix.LineVerdict {
+			verdicts[line.Verdict.Binding+" "+line.Verdict.Feature] = *line.Verdict
+		}
+	}
+	return verdicts
+}
+
+// A probe may print what it likes: that is a verdict about it, and the run is
+// well.
+func TestWhatAProbePrintsIsItsVerdict(t *testing.T) {
+	root := shellModule(t, nil)
+	const feature = "callback/same-thread"
+	end := run(realCommand(t, root, t.TempDir(), nil, "run", "--runtime", "local", "--feature", feature,
+		"--binding", "honest,nothing,garbage,gigabyte,complaints,other-version"))
+	require.Equal(t, exitOK, end.status, "%s", end.stderr)
+	verdicts := verdictsIn(t, root)
+	for _, row := range []struct {
+		binding string
+		outcome matrix.Outcome
+		layer   matrix.Layer
+		reason  string
+	}{
+		{"honest", matrix.Unsupported, "", "a shell has no such thing"},
+		{"nothing", matrix.Crash, "", "exited with status 0 without a verdict, before it said hello"},
+		{"garbage", matrix.Fail, matrix.LayerProbe, `the probe broke the report's protocol: line 1: not a JSON object: "\x1b[2J\xff\x00 no report {\"type\":"`},
+		{"gigabyte", matrix.Fail, matrix.LayerProbe, "killed for flooding its output"},
+		// Standard error is free text: its end is kept, and it decides nothing.
+		{"complaints", matrix.Unsupported, "", "a shell has no such thing"},
+		{"other-version", matrix.Fail, matrix.LayerProbe, "protocol version 2; this zmqmatrix speaks 1: rebuild the probe's image"},
+	} {
+		t.Run(row.binding, func(t *testing.T) {
+			verdict := verdicts[row.binding+" "+feature]
+			assert.Equal(t, row.outcome, verdict.Outcome)
+			assert.Equal(t, row.layer, verdict.Layer)
+			assert.Contains(t, verdict.Reason, row.reason)
+			assert.Regexp(t, `shell@only +(1 +)?`+row.binding+` `, end.stdout)
+		})
+	}
+	assert.NotContains(t, end.stdout+end.stderr, "\x1b")
+	records, err := filepath.Glob(filepath.Join(root, "results", "runs", "*", recordName))
+	require.NoError(t, err)
+	info, err := os.Stat(records[0])
+	require.NoError(t, err)
+	assert.Less(t, info.Size(), int64(4<<20), "of gigabytes only the ends are kept")
+}
+
+// deadSocket is the address of an engine that has gone.
+func deadSocket(t *testing.T) string {
+	// A socket's path is bounded to 107 octets, unix(7); a test's folder is longer.
+	folder, err := os.MkdirTemp("", "dead")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	path := filepath.Join(folder, "docker.sock")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	require.NoError(t, err)
+	listener.SetUnlinkOnClose(false)
+	require.NoError(t, listener.Close())
+	return "unix://" + path
+}
+
+func TestAnEngineThatDoesNotRun(t *testing.T) {
+	root, cache := shellModule(t, nil), t.TempDir()
+	dead := deadSocket(t)
+	selection := []string{"--binding", "honest", "--feature", "callback/same-thread"}
+	t.Run("asked for, it ends the command and says what mends it", func(t *testing.T) {
+		end := run(realCommand(t, root, cache, []string{"DOCKER_HOST=" + dead}, append([]string{"run", "--runtime", "docker"}, selection...)...))
+		assert.Equal(t, exitHarness, end.status)
+		assert.Contains(t, end.stderr, "the docker engine at DOCKER_HOST="+dead+" does not answer")
+		assert.Contains(t, end.stderr, "\nRun: unset DOCKER_HOST,")
+		assert.NoDirExists(t, filepath.Join(root, "results"))
+	})
+	t.Run("not asked for, it is local, and says why", func(t *testing.T) {
+		end := run(realCommand(t, root, cache, []string{"DOCKER_HOST=" + dead}, append([]string{"run"}, selection...)...))
+		assert.Equal(t, exitOK, end.status, "%s", end.stderr)
+		assert.Regexp(t, `(?m)^runtime local, because docker can't be used: the docker engine at DOCKER_HOST=\S+ does not answer: `, end.stderr)
+	})
+}
+
+// A target's own build that fails is the harness's error, with what it said.
+func TestABuildOnTheHostThatFailsIsAnErrorOfTheHarness(t *testing.T) {
+	root := shellModule(t, map[string]string{"targets/shell/build.sh": "echo the reason >&2\nexit 7\n"})
+	end := run(realCommand(t, root, t.TempDir(), nil, "run", "--runtime", "local", "--feature", "callback", "--binding", "honest"))
+	assert.Equal(t, exitHarness, end.status, "%s", end.stderr)
+	assert.Contains(t, end.stderr, "sh targets/shell/build.sh: exit status 7")
+	assert.Contains(t, end.stderr, "the reason")
+	assert.Contains(t, end.stderr, "the harness failed in")
+	for cell, verdict := range verdictsIn(t, root) {
+		assert.Equal(t, matrix.Error, verdict.Outcome, cell)
+	}
+}
+
+// processesWith are the processes whose environment has the text, which tells a
+// run's by its folders.
+func processesWith(t *testing.T, text string) (found []string) {
+	entries, err := filepath.Glob("/proc/[0-9]*/environ")
+	require.NoError(t, err)
+	for _, entry := range entries {
+		// Others end while they are looked at.
+		if environment, err := os.ReadFile(entry); err == nil && bytes.Contains(environment, []byte(text)) {
+			command, _ := os.ReadFile(filepath.Join(filepath.Dir(entry), "cmdline"))
+			found = append(found, string(bytes.ReplaceAll(command, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
+
+// TestInterruptLeavesNoProcess is Ctrl-C with real processes under way: a
+// target's build, and probes.
+func TestInterruptLeavesNoProcess(t *testing.T) {
+	for _, moment := range []struct {
+		name, build string
+		attempts    int // 0: while the client is prepared
+	}{
+		{"in_preparation", "sleep 600 & sleep 600\n", 0},
+		{"in_an_attempt", shellBuild, 3},
+	} {
+		t.Run(moment.name, func(t *testing.T) {
+			root, cache := shellModule(t, map[string]string{"targets/shell/build.sh": moment.build}), t.TempDir()
+			run := startCommand(t, realCommand(t, root, cache, nil, "run", "--json", "--runtime", "local", "--feature", "callback", "--binding", "slow"))
+			if moment.attempts == 0 {
+				awaitEvents(t, run, "preparing", 1)
+				require.Eventually(t, func() bool {
+					return strings.Contains(strings.Join(processesWith(t, cache), "\n"), "sleep 600")
+				}, time.Minute, 20*time.Millisecond)
+			} else {
+				awaitEvents(t, run, "attempting", moment.attempts)
+			}
+			require.NoError(t, run.cmd.Process.Signal(syscall.SIGINT))
+			last, status := run.end(t)
+			assert.Equal(t, exitHarness, status, "%s", run.stderr.String())
+			assert.Nil(t, last.Footer)
+			assert.Contains(t, run.stderr.String(), "resume with: zmqmatrix run --resume 2")
+			assert.Empty(t, processesWith(t, cache))
+			scratch, err := filepath.Glob(filepath.Join(cache, "zmqmatrix", "run-*"))
+			require.NoError(t, err)
+			assert.Empty(t, scratch)
+
+			write(t, root, "targets/shell/build.sh", shellBuild)
+			resumed := startCommand(t, realCommand(t, root, cache, nil, "run", "--json", "--resume", "last"))
+			last, status = resumed.end(t)
+			assert.Zero(t, status, "%s", resumed.stderr.String())
+			require.NotNil(t, last.Footer)
+			assert.Positive(t, last.Footer.Counts[matrix.Fail])
+			assert.Len(t, last.Footer.Counts, 1)
+			assert.Empty(t, processesWith(t, cache))
+		})
+	}
+}
+
+// awaitEvents reads events up to the n-th of that name.
+func awaitEvents(t *testing.T, run *eventsRun, name string, n int) {
+	for n > 0 {
+		line, more := run.next(t)
+		require.True(t, more, "the run ended before: %s", run.stderr.String())
+		if line.Event == name {
+			n--
+		}
+	}
+}
+
+// TestAFullDisk fills a real file system, which takes root; the script resume
+// has a file that may not grow.
+func TestAFullDisk(t *testing.T) {
+	root := t.TempDir()
+	checkout(t, root)
+	out := filepath.Join(root, "out")
+	require.NoError(t, os.Mkdir(out, 0o755))
+	if err := syscall.Mount("tmpfs", out, "tmpfs", 0, "size=24k"); err != nil {
+		t.Skipf("mounting a small file system takes root: %v; the script resume has the other half of this", err)
+	}
+	defer func() { require.NoError(t, syscall.Unmount(out, 0)) }()
+	end := run(command(t, root, nil, "run", "--out", out, "--parallel", "1"))
+	assert.Equal(t, exitHarness, end.status)
+	assert.Contains(t, end.stderr, "no space left on device")
+	assert.Regexp(t, `disk is full: [0-9]+ bytes needed; free some`, end.stderr)
+	assert.Regexp(t, `(?m)^resume with: zmqmatrix run --resume \S+ --out `+out+`$`, end.stderr)
+
+	// Full as it was, it says the same again and loses nothing.
+	before := attempts(t, out)
+	assert.NotEmpty(t, before)
+	end = run(command(t, root, nil, "run", "--out", out, "--resume", "last"))
+	assert.Equal(t, exitHarness, end.status, "%s", end.stderr)
+	assert.Contains(t, end.stderr, "no space left on device")
+
+	require.NoError(t, syscall.Mount("tmpfs", out, "tmpfs", syscall.MS_REMOUNT, "size=16m"))
+	end = run(command(t, root, nil, "run", "--out", out, "--resume", "last"))
+	assert.Equal(t, exitOK, end.status, "%s", end.stderr)
+	after := attempts(t, out)
+	assert.Greater(t, len(after), len(before))
+	assert.Equal(t, before, after[:len(before)])
+}
+
+// attempts are the recorded attempts of the one run in an out directory.
+func attempts(t *testing.T, out string) (recorded []time.Time) {
+	records, err := filepath.Glob(filepath.Join(out, "runs", "*", recordName))
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+	for line, err := range results.ReadRecord(records[0]) {
+		require.NoError(t, err)
+		if line.Type == matrix.LineAttempt {
+			recorded = append(recorded, line.Attempt.Started)
+		}
+	}
+	return recorded
+}

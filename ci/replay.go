@@ -1,0 +1,354 @@
+package ci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
+
+type replayCommand struct {
+	engineFlags
+	Cell  string  `arg:"" help:"TARGET/BINDING/GROUP/FEATURE[/TECHNIQUE]; without a technique, the target's first."`
+	Seed  *uint64 `help:"The run's seed, as its results give it: the first attempt then has the same bytes." placeholder:"N"`
+	Trace bool    `help:"Follow the probe with ptrace, so that a crash leaves a dossier. The watcher changes timing."`
+	Keep  bool    `help:"Leave the client up after the attempt, for a look inside, until Ctrl-C."`
+}
+
+func (replayCommand) Help() string {
+	return `The attempt is not recorded. Its limits are the feature's own, not scaled from the control's
+time. A client that crashes is attempted once more under trace, for a dossier.
+
+Exit status: 0 whatever the attempt came to, 2 the command line is wrong, 3 the harness or the
+environment failed, also after Ctrl-C, 4 the client can't be had here.`
+}
+
+// replayed is one attempt as replay saw it, and prints it with --json.
+type replayed struct {
+	Command []string          `json:"command"`
+	Env     map[string]string `json:"env"`
+	Seed    uint64            `json:"seed"` // of the run
+	Stdout  string            `json:"stdout"`
+	matrix.Attempt
+}
+
+func (c *replayCommand) Run(s *session) error {
+	from, err := s.sources()
+	if err != nil {
+		return err
+	}
+	plan, err := planOfCell(from.targets, s.catalogue, c.Cell)
+	if err != nil {
+		return err
+	}
+	chosen, why, err := s.chooseEngine(c.Runtime)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.err, printable(why))
+	ctx, release := interruptible(s,
+		func() { fmt.Fprintln(s.err, "stopping: what is under way is ended and removed") },
+		func() { fmt.Fprintln(s.err, "still stopping; another Ctrl-C gives up") },
+		func() {})
+	defer release()
+	err = c.replay(ctx, s, from.root, plan, chosen)
+	var left *leftError
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, &left) {
+		return errInterrupted
+	}
+	return err
+}
+
+// planOfCell plans one cell and nothing beside it.
+func planOfCell(known []matrix.Target, catalogue []matrix.Feature, text string) (matrix.Plan, error) {
+	asked, err := matrix.ParseCell(text)
+	if err != nil {
+		return matrix.Plan{}, &exitError{exitUsage, err}
+	}
+	if strings.ContainsAny(text, "*?[\\") {
+		return matrix.Plan{}, usagef("replay takes one cell, and %q is a glob; `zmqmatrix run` takes globs", text)
+	}
+	selection := matrix.Selection{Targets: []string{asked.Target}, Bindings: []string{asked.Binding}, Features: []string{asked.Feature}}
+	if asked.Technique != "" {
+		selection.Techniques = []string{asked.Technique}
+	}
+	plan, err := matrix.MakePlan(known, catalogue, selection)
+	if err != nil {
+		return matrix.Plan{}, err
+	}
+	plan.Clients = slices.DeleteFunc(plan.Clients, func(client matrix.PlannedClient) bool {
+		return client.Client().Target != asked.Target && client.Target.Name != asked.Target || client.Binding.Name != asked.Binding
+	})
+	// Without a variant the default one is meant.
+	slices.SortStableFunc(plan.Clients, func(a, b matrix.PlannedClient) int {
+		switch {
+		case a.Variant.Default == b.Variant.Default:
+			return 0
+		case a.Variant.Default:
+			return -1
+		}
+		return 1
+	})
+	plan.Clients = plan.Clients[:1]
+	plan.Clients[0].Cells = plan.Clients[0].Cells[:1]
+	plan.Cells = 1
+	return plan, nil
+}
+
+func (c *replayCommand) replay(ctx context.Context, s *session, root string, plan matrix.Plan, chosen engine) (err error) {
+	cell := plan.Clients[0].Cells[0]
+	header := matrix.Header{Run: newRunID(time.Now()), Tool: s.version, Started: time.Now().UTC(), Seed: randomSeed()}
+	if c.Seed != nil {
+		header.Seed = *c.Seed
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	log := &lineWriter{each: func(line string) { fmt.Fprintln(s.err, printable(line)) }}
+	opened, err := chosen.open(ctx, c.options(openOptions{Root: root, CacheDir: cache, RunID: header.Run, Log: log}))
+	if err != nil {
+		return fmt.Errorf("opening the runtime %s: %w", chosen.name, err)
+	}
+	watched := &watchedRuntime{Runtime: opened, cell: cell, trace: c.Trace, keep: c.Keep}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		if closeErr := watched.Close(closing); closeErr != nil {
+			err = errors.Join(err, &leftError{closeErr})
+		}
+	}()
+	var verdict *matrix.Verdict
+	number := 0
+	var printing error
+	_, err = matrix.Run(ctx, matrix.Options{
+		Plan: plan, Catalogue: s.catalogue, Runtime: watched, Recorder: nowhere{}, Header: header, Repeat: 1, Parallel: 1,
+		Observe: func(event matrix.Event) {
+			switch event.Kind {
+			case matrix.EventPreparing, matrix.EventAttempting:
+				name := event.Client.String()
+				if event.Kind == matrix.EventAttempting {
+					name = "attempting " + event.Cell.String()
+				} else {
+					name = "preparing " + name
+				}
+				fmt.Fprintln(s.err, printable(name))
+			case matrix.EventPrepared:
+				fmt.Fprintln(s.err, printable(accountLine(event.Account)))
+			case matrix.EventAttempt:
+				made := watched.made(number)
+				number++
+				shown := replayed{
+					Command: made.task.Command, Env: made.task.Env, Seed: header.Seed,
+					Stdout: string(made.account.Stdout), Attempt: *event.Attempt,
+				}
+				shown.Traced = made.task.Trace
+				if s.json {
+					printing = errors.Join(printing, s.printJSON(shown))
+				} else {
+					s.print("%s", shown.text())
+				}
+			case matrix.EventVerdict:
+				verdict = event.Verdict
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if c.Keep && verdict.Attempts > 0 {
+		fmt.Fprintf(s.err, "the client stays up until Ctrl-C; in docker: docker ps --filter label=zmqmatrix.run=%s\n", header.Run)
+		<-ctx.Done()
+	}
+	switch {
+	case verdict.Outcome == matrix.NotRun:
+		return &exitError{exitNothingRan, fmt.Errorf("%s can't be had here: %s", cell.Client(), verdict.Reason)}
+	case verdict.Outcome == matrix.Error:
+		return fmt.Errorf("the harness failed: %s", verdict.Reason)
+	}
+	return printing
+}
+
+// nowhere records nothing: a replay leaves no run behind.
+type nowhere struct{}
+
+func (nowhere) Append(matrix.Line) error { return nil }
+
+// watchedRuntime notes what the cell's probe was asked and what came of it,
+// before the runner makes evidence of it.
+type watchedRuntime struct {
+	matrix.Runtime
+	cell        matrix.Cell
+	trace, keep bool
+
+	mu       sync.Mutex
+	attempts []watchedAttempt
+	kept     []matrix.Place
+}
+
+type watchedAttempt struct {
+	task    matrix.Task
+	account matrix.Account
+}
+
+func (r *watchedRuntime) made(number int) watchedAttempt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if number >= len(r.attempts) { // the harness failed before the probe began
+		return watchedAttempt{}
+	}
+	return r.attempts[number]
+}
+
+func (r *watchedRuntime) Prepare(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding) (matrix.Place, error) {
+	place, err := r.Runtime.Prepare(ctx, target, variant, binding)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedPlace{Place: place, runtime: r}, nil
+}
+
+func (r *watchedRuntime) Close(ctx context.Context) error {
+	var err error
+	for _, place := range r.kept {
+		err = errors.Join(err, place.Close(ctx))
+	}
+	return errors.Join(err, r.Runtime.Close(ctx))
+}
+
+type watchedPlace struct {
+	matrix.Place
+	runtime *watchedRuntime
+}
+
+func (p *watchedPlace) Run(ctx context.Context, task matrix.Task) (matrix.Account, error) {
+	ours := task.Env["ZM_FEATURE"] == p.runtime.cell.Feature // and not the negative probe
+	task.Trace = task.Trace || ours && p.runtime.trace
+	account, err := p.Place.Run(ctx, task)
+	if ours {
+		p.runtime.mu.Lock()
+		p.runtime.attempts = append(p.runtime.attempts, watchedAttempt{task, account})
+		p.runtime.mu.Unlock()
+	}
+	return account, err
+}
+
+func (p *watchedPlace) Close(ctx context.Context) error {
+	if !p.runtime.keep {
+		return p.Place.Close(ctx)
+	}
+	p.runtime.mu.Lock()
+	defer p.runtime.mu.Unlock()
+	p.runtime.kept = append(p.runtime.kept, p.Place)
+	return nil
+}
+
+// text is all that is known of the attempt, for people.
+func (r replayed) text() string {
+	var out strings.Builder
+	section := func(title string) { fmt.Fprintf(&out, "\n%s\n", title) }
+	block := func(text string) {
+		for _, line := range strings.Split(printableLines(text), "\n") {
+			fmt.Fprintf(&out, "  %s\n", line)
+		}
+	}
+	evidence, account := r.Evidence, r.Evidence.Account
+	title := fmt.Sprintf("attempt %d", r.Number)
+	if r.Traced {
+		title += ", under trace"
+	}
+	fmt.Fprintf(&out, "%s: %s", title, r.Finding.Outcome)
+	if r.Finding.Reason != "" {
+		fmt.Fprintf(&out, ": %s", printable(r.Finding.Reason))
+	}
+	fmt.Fprintf(&out, " (%s)\n", seconds(r.Duration))
+
+	section("task")
+	fmt.Fprintf(&out, "  %s\n", printable(strings.Join(r.Command, " ")))
+	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
+		fmt.Fprintf(&out, "  %s=%s\n", name, printable(r.Env[name]))
+	}
+	section("report")
+	if r.Stdout == "" {
+		block("(nothing)")
+	} else {
+		block(r.Stdout)
+	}
+	if evidence.Report.Violation != "" {
+		block("breaks the protocol: " + evidence.Report.Violation)
+	}
+	if len(account.Stderr) > 0 {
+		section("standard error")
+		block(string(account.Stderr))
+	}
+	section("endpoint")
+	if len(evidence.Sockets) == 0 {
+		block("(this feature has no lane)")
+	}
+	for _, socket := range evidence.Sockets {
+		seen := evidence.Seen.Sockets[socket.Name]
+		line := fmt.Sprintf("%s (%s): %d received, %d bytes; %d sent; %s", socket.Name, socket.Role,
+			seen.Received, seen.Bytes, seen.Sent, count(seen.Peers, "peer", "peers"))
+		if seen.Error != "" {
+			line += "; " + seen.Error
+		}
+		block(line)
+	}
+	section("account")
+	ending := string(account.Ending)
+	switch account.Ending {
+	case matrix.Exited:
+		ending = fmt.Sprintf("exited with status %d", account.Code)
+	case matrix.Signaled:
+		ending = "killed by " + account.Signal
+	}
+	block(fmt.Sprintf("%s after %s; user %s, system %s; peak memory %.1f MiB",
+		ending, seconds(account.Wall), seconds(account.User), seconds(account.System), float64(account.PeakRSS)/(1<<20)))
+	if account.Strays > 0 {
+		block(fmt.Sprintf("%s left behind, killed", count(account.Strays, "process", "processes")))
+	}
+	if len(account.WitnessCalls) > 0 {
+		block(fmt.Sprintf("the witness saw %d calls of send and its kin", int64(len(account.WitnessCalls))+account.WitnessLost))
+	}
+	if dossier := account.Dossier; dossier != nil {
+		section("dossier")
+		for _, fact := range [][2]string{
+			{"signal", strings.TrimSpace(dossier.Signal + " " + dossier.Code)},
+			{"address", dossier.Address},
+			{"thread", dossier.Thread},
+			{"blocked", strings.Join(dossier.Blocked, " ")},
+			{"missing", dossier.Missing},
+		} {
+			if fact[1] != "" {
+				block(fact[0] + ": " + fact[1])
+			}
+		}
+		if dossier.Thread != "" && dossier.Main {
+			block("the thread was the process's first")
+		}
+		if dossier.Backtrace != "" {
+			block(dossier.Backtrace)
+		}
+	}
+	if evidence.HarnessError != "" {
+		section("harness error")
+		block(evidence.HarnessError)
+	}
+	section("finding")
+	finding := string(r.Finding.Outcome)
+	if r.Finding.Layer != "" {
+		finding += " [" + string(r.Finding.Layer) + "]"
+	}
+	if r.Finding.Reason != "" {
+		finding += ": " + r.Finding.Reason
+	}
+	block(finding)
+	block(fmt.Sprintf("again with the same bytes: zmqmatrix replay %s --seed %d", evidence.Cell, r.Seed))
+	return out.String()
+}

@@ -1,0 +1,104 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// bootstrap builds the base of a suite from the Debian archive on the host and
+// imports it. Two of the same archive are byte for byte the same.
+func bootstrap(ctx context.Context, engine Engine, suite, tag string, stale bool) error {
+	program, err := exec.LookPath("mmdebstrap")
+	if err != nil {
+		return errors.New("no registry answers and mmdebstrap, which builds the base from the Debian archive, is not installed: apt-get install mmdebstrap")
+	}
+	// Whatever ends the import early ends mmdebstrap too, before we return.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	command := exec.CommandContext(ctx, program, bootstrapArguments(suite, stale)...)
+	command.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+strconv.FormatInt(buildTime.Unix(), 10))
+	// mmdebstrap runs apt and dpkg below itself and removes its folder when it
+	// is interrupted, not when it is killed.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGINT) }
+	command.WaitDelay = 20 * time.Second
+	said := &tail{limit: outputLines}
+	command.Stderr = said
+	rootfs, err := command.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("mmdebstrap: %w", err)
+	}
+	if err := command.Start(); err != nil {
+		return fmt.Errorf("mmdebstrap: %w", err)
+	}
+	wait := sync.OnceValue(command.Wait)
+	// Half an archive is a valid tar to the engine if mmdebstrap dies between
+	// two files, so the stream must not end well when mmdebstrap did not.
+	importErr := engine.Import(ctx, tag, &checkedStream{source: rootfs, end: wait}, ours(suite))
+	if importErr != nil {
+		stop()
+	}
+	// The engine may stop reading at the tar's own end, a few zeros early.
+	_, drainErr := io.Copy(io.Discard, rootfs)
+	if waitErr := wait(); importErr == nil && waitErr != nil {
+		importErr = errors.Join(waitErr, drainErr)
+	}
+	if early := (*endedEarlyError)(nil); errors.As(importErr, &early) {
+		// The engine's words about its broken request say nothing more.
+		importErr = early
+	}
+	if importErr != nil {
+		return bootstrapError(importErr, said.String())
+	}
+	return nil
+}
+
+// bootstrapArguments are what makes a base like the registry's slim ones:
+// nothing but what is essential, no documentation, no package cache.
+func bootstrapArguments(suite string, stale bool) []string {
+	arguments := []string{
+		"--variant=minbase", "--format=tar",
+		// What the registry's slim images leave out; the most of the files.
+		"--dpkgopt=path-exclude=/usr/share/doc/*",
+		"--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/info/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*",
+		"--dpkgopt=path-exclude=/usr/share/lintian/*",
+		// An image that is lost in a power cut is built again.
+		"--dpkgopt=force-unsafe-io",
+		`--aptopt=APT::Install-Recommends "false"`,
+		// For what is installed on top; mmdebstrap itself needs its downloads.
+		`--customize-hook=echo 'APT::Keep-Downloaded-Packages "false";' >"$1/etc/apt/apt.conf.d/99keep-no-packages"`,
+		`--aptopt=Acquire::Languages "none"`,
+	}
+	if stale {
+		arguments = append(arguments, `--aptopt=Acquire::Check-Valid-Until "false"`)
+	}
+	return append(arguments, suite, "-")
+}
+
+// bootstrapError says what to do about a failure of mmdebstrap.
+func bootstrapError(err error, said string) error {
+	advice := ""
+	switch {
+	case strings.Contains(said, "is not valid anymore") || strings.Contains(said, "is expired"):
+		advice = "\nThe archive's copy of this suite is past its validity date. If that is the mirror's lateness and not an attack, accept it explicitly (--stale-archive)."
+	case strings.Contains(said, "Temporary failure resolving") || strings.Contains(said, "Could not connect"):
+		advice = "\nThe Debian archive can't be reached from this machine."
+	case strings.Contains(said, "does not have a Release file") || strings.Contains(said, "404  Not Found"):
+		advice = "\nThe archive does not have this suite (any more)."
+	}
+	if said == "" {
+		return fmt.Errorf("mmdebstrap: %w", err)
+	}
+	return fmt.Errorf("mmdebstrap: %w%s\n%s", err, advice, said)
+}

@@ -1,0 +1,326 @@
+package images
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
+
+// EndpointSuite is the Debian suite that the endpoint runs in. It is one for
+// all clients, so that what differs between two cells is never the peer.
+const EndpointSuite = "bookworm"
+
+// endpointPackage is the endpoint's command, by its path in the module.
+const endpointPackage = "./matrix/endpoint/zmqmatrix-endpoint"
+
+var (
+	//go:embed builder.Dockerfile
+	builderDockerfile string
+	//go:embed endpoint.Dockerfile
+	endpointDockerfile string
+)
+
+// Maker makes images, each once in its life: a run sees one image of a client
+// even if its sources are edited meanwhile. Its methods may be called by
+// several goroutines; what two need is made once.
+type Maker struct {
+	Engine   Engine
+	Root     string // the module's folder
+	CacheDir string // Go build caches and built programs, kept between runs
+	// Parallel bounds how many builds run at once; a build keeps a core busy.
+	Parallel int
+	Log      io.Writer // progress, a line each
+	// Warden builds the warden and returns its path.
+	Warden func(ctx context.Context) (string, error)
+	// StaleArchive accepts a copy of the Debian archive that is past its
+	// validity date. An attacker who withholds security updates looks the
+	// same, so it is for a person to say.
+	StaleArchive bool
+
+	locks      locks
+	builds     chan struct{}
+	noRegistry atomic.Bool
+	logMutex   sync.Mutex
+	madeMutex  sync.Mutex
+	madeImages map[string]Image
+	// bootstrap is bootstrap, or a test's.
+	bootstrap func(ctx context.Context, engine Engine, suite, tag string, stale bool) error
+}
+
+// NewMaker completes a Maker.
+func NewMaker(maker *Maker) *Maker {
+	maker.builds = make(chan struct{}, max(1, maker.Parallel))
+	maker.madeImages = make(map[string]Image)
+	if maker.bootstrap == nil {
+		maker.bootstrap = bootstrap
+	}
+	if maker.Log == nil {
+		maker.Log = io.Discard
+	}
+	return maker
+}
+
+// SuppliedTag is how a user tags the image of an implementation that the
+// project may not distribute; the target's Dockerfile then starts from it.
+func SuppliedTag(target matrix.Target, variant matrix.Variant) string {
+	return "zmqmatrix-supplied/" + target.Name + ":" + variant.Name
+}
+
+// Target is the image of a target in one variant, found by its content or
+// built. matrix.ErrUnavailable means that it can't be had here.
+func (m *Maker) Target(ctx context.Context, target matrix.Target, variant matrix.Variant) (Image, error) {
+	name := target.Name + "@" + variant.Name
+	release, err := m.locks.acquire(ctx, "target "+name)
+	if err != nil {
+		return Image{}, err
+	}
+	defer release()
+	if made, found := m.made("target " + name); found {
+		return made, nil
+	}
+	image, err := m.makeTarget(ctx, name, target, variant)
+	if err != nil {
+		return Image{}, fmt.Errorf("image of %s: %w", name, err)
+	}
+	m.keep("target "+name, image)
+	return image, nil
+}
+
+func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Target, variant matrix.Variant) (Image, error) {
+	var base Image
+	var err error
+	if target.Image.Supplied != "" {
+		base, err = m.find(ctx, SuppliedTag(target, variant))
+		if errors.Is(err, ErrNoImage) {
+			return Image{}, fmt.Errorf("%w: %s (tag the image %s)", matrix.ErrUnavailable, target.Image.Supplied, SuppliedTag(target, variant))
+		}
+	} else {
+		base, err = m.Base(ctx, variant.Suite)
+	}
+	if err != nil {
+		return Image{}, err
+	}
+	files := &Context{}
+	folder := path.Join("targets", target.Name)
+	for _, tree := range append([]string{folder}, target.Image.Include...) {
+		if err := files.AddTree(m.Root, tree); err != nil {
+			return Image{}, err
+		}
+	}
+	dockerfile := path.Join(folder, target.Image.Dockerfile)
+	if !files.Has(dockerfile) {
+		return Image{}, fmt.Errorf("there is no Dockerfile %s", dockerfile)
+	}
+	warden, err := m.Warden(ctx)
+	if err != nil {
+		return Image{}, fmt.Errorf("warden: %w", err)
+	}
+	if err := files.AddHostFile("bin/warden", warden); err != nil {
+		return Image{}, err
+	}
+	for _, file := range sortedKeys(target.Image.Go) {
+		program, err := m.Program(ctx, variant.Suite, target.Image.Go[file])
+		if err != nil {
+			return Image{}, err
+		}
+		if err := files.AddHostFile(path.Join("bin", file), program); err != nil {
+			return Image{}, err
+		}
+	}
+	args := map[string]string{"BASE": base.Tag, "SUITE": variant.Suite}
+	for key, value := range variant.Args {
+		args[key] = value
+	}
+	return m.build(ctx, name, "zmqmatrix/"+target.Name, variant.Suite, base, files, dockerfile, args)
+}
+
+// Endpoint is the image of the endpoint.
+func (m *Maker) Endpoint(ctx context.Context) (Image, error) {
+	release, err := m.locks.acquire(ctx, "endpoint")
+	if err != nil {
+		return Image{}, err
+	}
+	defer release()
+	if made, found := m.made("endpoint"); found {
+		return made, nil
+	}
+	base, err := m.Base(ctx, EndpointSuite)
+	if err != nil {
+		return Image{}, fmt.Errorf("image of the endpoint: %w", err)
+	}
+	program, err := m.Program(ctx, EndpointSuite, endpointPackage)
+	if err != nil {
+		return Image{}, fmt.Errorf("image of the endpoint: %w", err)
+	}
+	files := &Context{}
+	files.AddFile("Dockerfile", []byte(endpointDockerfile), false)
+	if err := files.AddHostFile("bin/zmqmatrix-endpoint", program); err != nil {
+		return Image{}, err
+	}
+	image, err := m.build(ctx, "endpoint", "zmqmatrix/endpoint", EndpointSuite, base, files, "Dockerfile", map[string]string{"BASE": base.Tag})
+	if err != nil {
+		return Image{}, fmt.Errorf("image of the endpoint: %w", err)
+	}
+	m.keep("endpoint", image)
+	return image, nil
+}
+
+// builder is the image in which programs that link libzmq are built.
+func (m *Maker) builder(ctx context.Context, suite string) (Image, error) {
+	base, err := m.Base(ctx, suite)
+	if err != nil {
+		return Image{}, err
+	}
+	files := &Context{}
+	files.AddFile("Dockerfile", []byte(builderDockerfile), false)
+	return m.build(ctx, "builder@"+suite, "zmqmatrix/builder", suite, base, files, "Dockerfile", map[string]string{"BASE": base.Tag})
+}
+
+// build finds the image that was made of the same, or makes it.
+func (m *Maker) build(ctx context.Context, name, repository, suite string, base Image, files *Context, dockerfile string, args map[string]string) (Image, error) {
+	archive, err := files.Tar()
+	if err != nil {
+		return Image{}, err
+	}
+	tag := repository + ":" + suite + "-" + files.Digest(args, base.ID)[:16]
+	release, err := m.locks.acquire(ctx, "image "+tag)
+	if err != nil {
+		return Image{}, err
+	}
+	defer release()
+	image, err := m.find(ctx, tag)
+	if err == nil {
+		if repository != stepsRepository {
+			m.say("%s: image %s is there already", name, tag)
+		}
+		return image, nil
+	}
+	if !errors.Is(err, ErrNoImage) {
+		return Image{}, err
+	}
+	if repository != stepsRepository {
+		if err := m.warm(ctx, suite, base, dockerfile, string(files.entries[dockerfile].content)); err != nil {
+			return Image{}, err
+		}
+	}
+	select {
+	case m.builds <- struct{}{}:
+		defer func() { <-m.builds }()
+	case <-ctx.Done():
+		return Image{}, fmt.Errorf("waiting to build %s: %w", tag, ctx.Err())
+	}
+	m.say("%s: building image %s", name, tag)
+	steps := &stepLog{tail: tail{limit: outputLines}}
+	err = m.Engine.Build(ctx, Build{Tag: tag, Context: archive, Dockerfile: dockerfile, Args: args, Labels: ours(suite)}, steps)
+	if err != nil {
+		return Image{}, steps.explain(dockerfile, err)
+	}
+	image, err = m.find(ctx, tag)
+	if err == nil {
+		m.say("%s: image %s is built", name, tag)
+	}
+	return image, err
+}
+
+// stepLog keeps the end of a build's output and the step that it was at.
+type stepLog struct {
+	tail
+	step string
+}
+
+// colours are the codes in which the classic builder wraps standard error.
+var colours = strings.NewReplacer("\x1b[91m", "", "\x1b[0m", "")
+
+func (l *stepLog) Write(text []byte) (int, error) {
+	plain := colours.Replace(string(text))
+	for line := range strings.Lines(plain) {
+		// "Step 3/7 : RUN make": the classic builder writes each in one piece.
+		if strings.HasPrefix(line, "Step ") && strings.Contains(line, " : ") {
+			l.mutex.Lock()
+			l.step = strings.TrimSpace(line)
+			l.mutex.Unlock()
+		}
+	}
+	l.add(plain)
+	return len(text), nil
+}
+
+// explain is a failed build's error: the failing step and the output's end. A
+// package that the suite does not have is no fault of ours, so it makes the
+// client unavailable.
+func (l *stepLog) explain(dockerfile string, err error) error {
+	said := l.String()
+	l.mutex.Lock()
+	step := l.step
+	l.mutex.Unlock()
+	if step == "" {
+		return fmt.Errorf("%s: %w", dockerfile, err)
+	}
+	failure := fmt.Errorf("%s failed at %s: %w\nthe end of its output:\n%s", dockerfile, step, err, said)
+	if strings.Contains(said, "Failed to fetch") {
+		// apt-get update ends well though it could not read the archive's
+		// lists, and then no package at all is to be found.
+		return fmt.Errorf("the Debian archive could not be read: %w", failure)
+	}
+	for _, sign := range []string{"E: Unable to locate package", "has no installation candidate"} {
+		if strings.Contains(said, sign) {
+			return fmt.Errorf("%w: %w", matrix.ErrUnavailable, failure)
+		}
+	}
+	return failure
+}
+
+// made is what was made before in this run.
+func (m *Maker) made(what string) (Image, bool) {
+	m.madeMutex.Lock()
+	defer m.madeMutex.Unlock()
+	image, found := m.madeImages[what]
+	return image, found
+}
+
+func (m *Maker) keep(what string, image Image) {
+	m.madeMutex.Lock()
+	defer m.madeMutex.Unlock()
+	m.madeImages[what] = image
+}
+
+// say writes a line for people.
+func (m *Maker) say(format string, values ...any) {
+	m.logMutex.Lock()
+	defer m.logMutex.Unlock()
+	fmt.Fprintf(m.Log, format+"\n", values...)
+}
+
+// locks let one goroutine at a time make a thing, while others make others.
+type locks struct {
+	mutex sync.Mutex
+	held  map[string]chan struct{}
+}
+
+// acquire waits for the lock of that name, or for ctx.
+func (l *locks) acquire(ctx context.Context, name string) (release func(), err error) {
+	l.mutex.Lock()
+	if l.held == nil {
+		l.held = make(map[string]chan struct{})
+	}
+	lock, found := l.held[name]
+	if !found {
+		lock = make(chan struct{}, 1)
+		l.held[name] = lock
+	}
+	l.mutex.Unlock()
+	select {
+	case lock <- struct{}{}:
+		return func() { <-lock }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for %s: %w", name, ctx.Err())
+	}
+}

@@ -1,0 +1,513 @@
+//go:build linux
+
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/warden"
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
+
+const (
+	// pollEvery is how long a bound on memory, processes or CPU time can stay
+	// broken unseen. A look costs some 50 µs of a core: a quarter of a percent.
+	pollEvery = 20 * time.Millisecond
+	// straysGrace is how long a probe's own children may outlive it before they
+	// count as left behind: one that is just ending is not. Waiting costs
+	// nothing where there are none.
+	straysGrace = 100 * time.Millisecond
+	// killAgain is how long what was killed may take before it is looked for
+	// anew; usually its end is signalled before.
+	killAgain = 5 * time.Millisecond
+	// killGrace is how long killing may take. Only a process that sits in an
+	// uninterruptible system call needs more, and then this warden can't vouch
+	// for the next run.
+	killGrace = 10 * time.Second
+	// drainGrace is how long the outputs may stay open when all of the probe's
+	// processes are gone: only a process outside could hold them.
+	drainGrace = 2 * time.Second
+	// floodFactor times its bound of standard output, a probe is killed. Below
+	// it is only cut: chatter is no crime.
+	floodFactor = 4
+)
+
+// probe is one run under way. It is used by the main thread alone.
+type probe struct {
+	request warden.Request
+	scratch string
+	pid     int
+	group   bool // whether the pid's group may still be killed: not once it was reaped
+	started time.Time
+	desk    *desk
+
+	stdout *head
+	stderr *tail
+	peak   peak
+	tracer *tracer // nil unless traced
+
+	exited  bool          // the probe is a zombie
+	broke   matrix.Ending // the first bound that was broken
+	wall    time.Duration
+	paused  time.Duration // spent on the dossier of a crash, while the probe was stopped
+	reaped  time.Duration // CPU time of orphans that were reaped
+	dossier *matrix.Dossier
+}
+
+// run runs the request and accounts for it.
+func run(desk *desk, request warden.Request) (account *matrix.Account, err error) {
+	scratch, err := os.MkdirTemp("", "probe-")
+	if err != nil {
+		return nil, fmt.Errorf("make a scratch folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, removeScratch(scratch)) }()
+	p := &probe{request: request, scratch: scratch, desk: desk}
+	counter := readOOMKills()
+	if err := p.start(); err != nil {
+		return nil, err
+	}
+	p.watch()
+	strays := 0
+	if p.broke == "" && !desk.over {
+		strays = p.awaitStrays()
+	}
+	status, usage, err := p.finish()
+	if err != nil {
+		return nil, err
+	}
+	if desk.over {
+		return nil, errors.New("given up")
+	}
+	account = &matrix.Account{
+		Wall:    p.wall,
+		User:    time.Duration(usage.Utime.Nano()),
+		System:  time.Duration(usage.Stime.Nano()),
+		PeakRSS: p.peak.highest(usage.Maxrss << 10),
+		Strays:  strays,
+		Dossier: p.dossier,
+	}
+	account.BaselineRSS = p.stdout.baseline
+	account.Stdout, account.StdoutLost = p.stdout.kept, p.stdout.lost
+	account.Stderr, account.StderrLost = p.stderr.kept, p.stderr.lost
+	p.conclude(account, status, counter)
+	if request.Witness != "" {
+		account.WitnessCalls, account.WitnessLost, err = readWitness(p.witnessFile(), request.Witness)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return account, nil
+}
+
+// conclude says how the probe ended: by the bound that it broke, else by its
+// exact wait status.
+func (p *probe) conclude(account *matrix.Account, status unix.WaitStatus, before oomKills) {
+	bounds := p.request.Bounds
+	signal := status.Signal()
+	switch {
+	case p.broke != "":
+		account.Ending = p.broke
+	case status.Exited():
+		account.Ending, account.Code = matrix.Exited, status.ExitStatus()
+	case signal == unix.SIGKILL && readOOMKills().more(before):
+		account.Ending = matrix.EndedMemory
+	case bounds.CPU > 0 && brokeKernelCPU(bounds.CPU, account.User+account.System, signal):
+		account.Ending = matrix.EndedCPU
+	default:
+		account.Ending, account.Signal = matrix.Signaled, signalName(signal)
+	}
+}
+
+// start starts the probe's process.
+func (p *probe) start() error {
+	env := p.environment()
+	program, err := findProgram(p.request.Command[0], env["PATH"])
+	if err != nil {
+		return fmt.Errorf("start %s: %w", p.request.Command[0], err)
+	}
+	if p.request.Witness != "" {
+		if _, err := os.Stat(p.request.Witness); err != nil {
+			return fmt.Errorf("preload the witness: %w", err)
+		}
+	}
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the probe's standard input: %w", err)
+	}
+	defer unix.Close(null)
+	stdout, stdoutEnd, err := pipe()
+	if err != nil {
+		return fmt.Errorf("make the probe's standard output: %w", err)
+	}
+	defer unix.Close(stdoutEnd)
+	stderr, stderrEnd, err := pipe()
+	if err != nil {
+		unix.Close(stdout)
+		return fmt.Errorf("make the probe's standard error: %w", err)
+	}
+	defer unix.Close(stderrEnd)
+	var list []string
+	for key, value := range env {
+		list = append(list, key+"="+value)
+	}
+	p.started = time.Now()
+	p.pid, err = syscall.ForkExec(program, p.request.Command, &syscall.ProcAttr{
+		Dir:   p.scratch,
+		Env:   list,
+		Files: []uintptr{uintptr(null), uintptr(stdoutEnd), uintptr(stderrEnd)},
+		Sys: &syscall.SysProcAttr{
+			Setsid:    true, // which also makes a process group of its own
+			Pdeathsig: syscall.SIGKILL,
+			Ptrace:    p.request.Trace,
+		},
+	})
+	if err != nil {
+		unix.Close(stdout)
+		unix.Close(stderr)
+		return fmt.Errorf("start %s: %w%s", program, err, hint(program, err))
+	}
+	p.group = true
+	chooseForOOM(p.pid)
+	p.peak.floor = ownPeakRSS()
+	output := p.request.Bounds.Output
+	if output == 0 {
+		output = warden.MaxOutput
+	}
+	p.stdout = &head{stream: stream{descriptor: stdout}, limit: output, firstLine: func() int64 { return p.peak.firstLine(p.pid) }}
+	p.stderr = &tail{stream: stream{descriptor: stderr}, limit: output}
+	if err := limitCPU(p.pid, p.request.Bounds.CPU); err != nil {
+		return errors.Join(err, p.abandon())
+	}
+	if p.request.Trace {
+		if p.tracer, err = attach(p.pid); err != nil {
+			return errors.Join(err, p.abandon())
+		}
+	}
+	return nil
+}
+
+// pipe makes a pipe whose reading end does not block, while its writing end
+// does, as every program expects of its standard output.
+func pipe() (reading, writing int, err error) {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return 0, 0, err
+	}
+	if err := unix.SetNonblock(ends[0], true); err != nil {
+		return 0, 0, errors.Join(err, unix.Close(ends[0]), unix.Close(ends[1]))
+	}
+	return ends[0], ends[1], nil
+}
+
+// abandon kills a probe that can't be watched.
+func (p *probe) abandon() error {
+	_, _, err := p.finish()
+	return err
+}
+
+// environment is the probe's whole environment: what the request gives, and
+// what no program can do without.
+func (p *probe) environment() map[string]string {
+	path := os.Getenv("PATH")
+	if path == "" {
+		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	}
+	env := map[string]string{"PATH": path, "HOME": p.scratch, "TMPDIR": p.scratch}
+	for key, value := range p.request.Env {
+		env[key] = value
+	}
+	if p.request.Witness != "" {
+		env["LD_PRELOAD"], env["ZM_WITNESS"] = p.request.Witness, p.witnessFile()
+	}
+	return env
+}
+
+func (p *probe) witnessFile() string { return filepath.Join(p.scratch, ".witness") }
+
+// findProgram is the file to execute: the command itself if it has a slash,
+// else the first such executable on the path.
+func findProgram(command, path string) (string, error) {
+	if strings.Contains(command, "/") {
+		if !filepath.IsAbs(command) {
+			return "", errors.New("a command with a slash must be an absolute path: the probe's folder is a fresh one")
+		}
+		info, err := os.Stat(command)
+		switch {
+		case err != nil:
+			return "", err
+		case info.IsDir():
+			return "", &fs.PathError{Op: "execute", Path: command, Err: unix.EISDIR}
+		}
+		return command, nil
+	}
+	for _, folder := range filepath.SplitList(path) {
+		candidate := filepath.Join(folder, command)
+		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return candidate, nil
+		}
+	}
+	return "", fmt.Errorf("%w, which is %s", exec.ErrNotFound, path)
+}
+
+// hint says what the kernel's word means for a file that is there.
+func hint(program string, err error) string {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return " (the file is there: its interpreter or dynamic loader is not)"
+	case errors.Is(err, unix.EACCES):
+		return " (is it executable?)"
+	case errors.Is(err, unix.ENOEXEC):
+		return " (neither a program of this architecture nor a script that begins with #!)"
+	}
+	return ""
+}
+
+// watch waits until the probe has ended, breaks a bound, or nobody waits for it
+// any more.
+func (p *probe) watch() {
+	wall := p.request.Bounds.Wall
+	look := time.Now().Add(pollEvery)
+	for {
+		limit := time.Until(look)
+		if wall > 0 {
+			limit = min(limit, wall-p.elapsed())
+		}
+		p.wait(limit)
+		// Whatever woke us: a probe that has ended broke no bound.
+		p.reap()
+		switch {
+		case p.desk.over:
+			return
+		case p.exited:
+			p.wall = p.elapsed()
+			return
+		case wall > 0 && p.elapsed() >= wall:
+			p.broke = matrix.EndedWall
+		case p.stdout.flooded():
+			p.broke = matrix.EndedOutput
+		case !time.Now().Before(look):
+			look = time.Now().Add(pollEvery)
+			p.broke = p.brokenBound()
+		}
+		if p.broke != "" {
+			p.wall = p.elapsed()
+			if p.broke == matrix.EndedWall {
+				p.dossier = p.hangDossier()
+			}
+			return
+		}
+	}
+}
+
+// wait waits until a signal or output comes, at most for so long, and reads the
+// output.
+func (p *probe) wait(limit time.Duration) {
+	descriptors := make([]unix.PollFd, 2, 4)
+	for i, stream := range []*stream{&p.stdout.stream, &p.stderr.stream} {
+		descriptors[i] = unix.PollFd{Fd: int32(stream.descriptor), Events: unix.POLLIN}
+		if stream.ended {
+			descriptors[i].Fd = -1 // which poll skips
+		}
+	}
+	p.desk.poll(descriptors, max(limit, 0))
+	if descriptors[0].Revents != 0 {
+		p.stdout.read()
+	}
+	if descriptors[1].Revents != 0 {
+		p.stderr.read()
+	}
+}
+
+// elapsed is how long the probe has been allowed to run.
+func (p *probe) elapsed() time.Duration { return time.Since(p.started) - p.paused }
+
+// brokenBound looks at the probe and its descendants.
+func (p *probe) brokenBound() matrix.Ending {
+	var all tree
+	for _, process := range descendants(p.pid) {
+		all.add(process)
+	}
+	p.peak.sample(p.pid, all.largest)
+	bounds := p.request.Bounds
+	switch {
+	case bounds.Processes > 0 && all.processes > bounds.Processes:
+		return matrix.EndedProcesses
+	case bounds.MemoryMiB > 0 && all.rss > int64(bounds.MemoryMiB)<<20:
+		return matrix.EndedMemory
+	case bounds.CPU > 0 && all.cpu+p.reaped > bounds.CPU:
+		return matrix.EndedCPU
+	}
+	return ""
+}
+
+// reap reaps orphans, handles what the tracer has to, and notes whether the
+// probe has ended. The probe itself stays a zombie: that keeps its process id,
+// and with it the group's, from being given to another process while the group
+// may still have to be killed.
+func (p *probe) reap() {
+	options := unix.WEXITED
+	if p.tracer != nil {
+		options |= unix.WSTOPPED
+	}
+	for !p.exited {
+		state, err := peek(options)
+		if err != nil || state.pid == 0 {
+			return
+		}
+		switch {
+		case state.exited && state.pid == p.pid:
+			p.exited = true
+		case state.exited:
+			p.reapOther(state.pid)
+		default:
+			p.tracer.stopped(p, state.pid)
+		}
+	}
+}
+
+// reapOther takes the wait status of a child that is not the probe: an orphan,
+// or a traced thread that ended, whose CPU time is the probe's anyway.
+func (p *probe) reapOther(pid int) {
+	var usage unix.Rusage
+	if _, err := wait(pid, nil, unix.WALL|unix.WNOHANG, &usage); err != nil {
+		return
+	}
+	if p.tracer != nil && p.tracer.forget(pid) {
+		return
+	}
+	p.reaped += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// awaitStrays gives what outlives the probe a moment to end by itself, and
+// counts what does not.
+func (p *probe) awaitStrays() int {
+	until := time.Now().Add(straysGrace)
+	for {
+		left := 0
+		for _, process := range p.others() {
+			if !process.zombie {
+				left++
+			}
+		}
+		if left == 0 || p.desk.over || !time.Now().Before(until) {
+			return left
+		}
+		p.wait(time.Until(until))
+		p.reapOthers()
+	}
+}
+
+// reapOthers reaps every dead child but the probe.
+func (p *probe) reapOthers() {
+	found, err := children(unix.Getpid())
+	if err != nil {
+		return
+	}
+	for _, pid := range found {
+		if pid != p.pid {
+			p.reapOther(pid)
+		}
+	}
+}
+
+// finish kills all that is left of the run, reaps it and reads the rest of the
+// outputs.
+func (p *probe) finish() (status unix.WaitStatus, usage unix.Rusage, err error) {
+	defer p.stdout.close()
+	defer p.stderr.close()
+	until := time.Now().Add(killGrace)
+	for {
+		left := p.others()
+		if len(left) > 0 || !p.exited {
+			p.kill(left)
+		}
+		if p.tracer != nil {
+			p.reap() // its threads' ends are ours to take
+		}
+		if p.group {
+			reaped, waitErr := wait(p.pid, &status, unix.WALL|unix.WNOHANG, &usage)
+			if waitErr == nil && reaped == p.pid && (status.Exited() || status.Signaled()) {
+				p.group, p.exited = false, true
+			}
+		}
+		// With nobody left but the probe, and that dead, there is nobody who
+		// could have started another.
+		if len(left) == 0 && !p.group {
+			break
+		}
+		p.reapOthers()
+		if time.Now().After(until) {
+			return status, usage, fmt.Errorf("processes of the probe can't be killed within %s: %s", killGrace, describe(left, p.pid))
+		}
+		p.wait(killAgain)
+	}
+	// Now that nobody holds the other ends, reading comes to an end.
+	until = time.Now().Add(drainGrace)
+	for p.stdout.read(); !p.stdout.ended && time.Now().Before(until); {
+		p.wait(time.Until(until))
+	}
+	for p.stderr.read(); !p.stderr.ended && time.Now().Before(until); {
+		p.wait(time.Until(until))
+	}
+	return status, usage, nil
+}
+
+// others lists our descendants, zombies included, but for the probe.
+func (p *probe) others() []process {
+	if p.exited {
+		// Only then is the list of our children all there is to see, and
+		// usually it holds the probe alone.
+		if found, err := children(unix.Getpid()); err == nil && (len(found) == 0 || len(found) == 1 && found[0] == p.pid) {
+			return nil
+		}
+	}
+	var others []process
+	for _, process := range descendants(unix.Getpid()) {
+		if process.pid != p.pid && process.pid != unix.Getpid() {
+			others = append(others, process)
+		}
+	}
+	return others
+}
+
+// kill kills the whole group at once: the kernel lets no process of it fork past
+// this. What left the group is killed one by one.
+func (p *probe) kill(others []process) {
+	if p.group {
+		_ = unix.Kill(-p.pid, unix.SIGKILL)
+	}
+	for _, process := range others {
+		if !process.zombie {
+			_ = unix.Kill(process.pid, unix.SIGKILL)
+		}
+	}
+}
+
+// removeScratch removes what the probe left, even where it took its own rights
+// away.
+func removeScratch(folder string) error {
+	err := os.RemoveAll(folder)
+	if err == nil {
+		return nil
+	}
+	_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if entry != nil && entry.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	if err := os.RemoveAll(folder); err != nil {
+		return fmt.Errorf("remove the scratch folder: %w", err)
+	}
+	return nil
+}

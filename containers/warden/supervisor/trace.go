@@ -1,0 +1,306 @@
+//go:build linux
+
+package supervisor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
+
+// freezeGrace is how long the threads of a crashing probe may take to stop for
+// the debugger. A thread in an uninterruptible call, or one that waits for a
+// vforked child, does not stop.
+const freezeGrace = 2 * time.Second
+
+// tracer follows the threads of one probe with ptrace, so that the signal that
+// kills it is seen when it is about to. It changes no signal, and is used for
+// extra attempts only, since tracing changes how threads are scheduled. All its
+// methods run on the main thread: ptrace(2) obeys the attaching thread alone.
+type tracer struct {
+	pid     int
+	threads map[int]bool // traced; the value says whether it is stopped now
+}
+
+// attach takes over a probe that ForkExec has stopped before its first
+// instruction. What ForkExec can do is PTRACE_TRACEME, under which a stop of
+// the whole process can't be told from a signal; so the probe is let go into a
+// stop and seized there.
+func attach(pid int) (*tracer, error) {
+	var status unix.WaitStatus
+	if _, err := wait(pid, &status, unix.WALL, nil); err != nil || !status.Stopped() {
+		return nil, fmt.Errorf("trace the probe: it did not stop at its start: status %#x: %w", uint32(status), err)
+	}
+	if err := ptrace(unix.PTRACE_DETACH, pid, 0, uintptr(unix.SIGSTOP)); err != nil {
+		return nil, fmt.Errorf("trace the probe: detach: %w", err)
+	}
+	if _, err := wait(pid, &status, unix.WALL|unix.WUNTRACED, nil); err != nil || !status.Stopped() {
+		return nil, fmt.Errorf("trace the probe: it did not stop again: status %#x: %w", uint32(status), err)
+	}
+	// Not FORK: a child of the probe is no part of what its crash is about.
+	const options = unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
+	if err := ptrace(unix.PTRACE_SEIZE, pid, 0, options); err != nil {
+		return nil, fmt.Errorf("trace the probe: seize: %w", err)
+	}
+	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+		return nil, fmt.Errorf("trace the probe: go on: %w", err)
+	}
+	return &tracer{pid: pid, threads: map[int]bool{pid: false}}, nil
+}
+
+// forget drops a thread that has ended, and says whether it was one.
+func (t *tracer) forget(thread int) bool {
+	_, known := t.threads[thread]
+	delete(t.threads, thread)
+	return known
+}
+
+// stopped handles one stop of a child.
+func (t *tracer) stopped(p *probe, thread int) {
+	var status unix.WaitStatus
+	reaped, err := wait(thread, &status, unix.WALL|unix.WNOHANG|unix.WUNTRACED, nil)
+	if err != nil || reaped != thread || !status.Stopped() {
+		return
+	}
+	if !isThread(t.pid, thread) {
+		// An orphan that stopped, which is its own affair, or a child made by
+		// clone with an unusual exit signal, which is traced against our wish.
+		_ = ptrace(unix.PTRACE_DETACH, thread, 0, 0)
+		return
+	}
+	t.threads[thread] = true
+	signal := status.StopSignal()
+	event := int(status) >> 16
+	switch {
+	case event == unix.PTRACE_EVENT_STOP && stopsProcess(signal):
+		// The whole process is stopped, and is to stay so until SIGCONT.
+		t.resume(unix.PTRACE_LISTEN, thread, 0)
+	case event != 0:
+		t.resume(unix.PTRACE_CONT, thread, 0)
+	case p.dossier == nil && t.fatal(thread, signal):
+		p.dossier = t.crash(p, thread, signal)
+	default:
+		t.resume(unix.PTRACE_CONT, thread, signal)
+	}
+}
+
+// resume lets a stopped thread go on; one that has been killed meanwhile is
+// gone, and will be reaped.
+func (t *tracer) resume(request, thread int, signal unix.Signal) {
+	t.threads[thread] = false
+	_ = ptrace(request, thread, 0, uintptr(signal))
+}
+
+func stopsProcess(signal unix.Signal) bool {
+	return signal == unix.SIGSTOP || signal == unix.SIGTSTP || signal == unix.SIGTTIN || signal == unix.SIGTTOU
+}
+
+// fatal reports whether the signal that is about to be delivered to the thread
+// will end the process: it is neither caught nor ignored, and its default
+// action is to terminate. That the disposition tells the truth here is the
+// kernel's doing: a synchronous signal that is blocked or ignored has its
+// disposition reset and is unblocked before it is queued
+// (kernel/signal.c, force_sig_info_to_task).
+func (t *tracer) fatal(thread int, signal unix.Signal) bool {
+	switch signal {
+	case unix.SIGCHLD, unix.SIGCONT, unix.SIGURG, unix.SIGWINCH:
+		return false
+	}
+	if stopsProcess(signal) {
+		return false
+	}
+	text, err := readProc(threadFile(t.pid, thread, "status"))
+	if err != nil {
+		return false
+	}
+	for _, key := range []string{"SigCgt:", "SigIgn:"} {
+		if slices.Contains(signalSet(text, key), signal) {
+			return false
+		}
+	}
+	return true
+}
+
+// crash collects the dossier of a probe whose thread is stopped with a fatal
+// signal, and then has it die of that signal.
+func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier {
+	began := time.Now()
+	defer func() { p.paused += time.Since(began) }()
+	dossier := &matrix.Dossier{Signal: signalName(signal), Main: thread == t.pid}
+	if name, err := readProc(threadFile(t.pid, thread, "comm")); err == nil {
+		dossier.Thread = fmt.Sprintf("%s (%d)", strings.TrimSpace(string(name)), thread)
+	}
+	if text, err := readProc(threadFile(t.pid, thread, "status")); err == nil {
+		for _, blocked := range signalSet(text, "SigBlk:") {
+			dossier.Blocked = append(dossier.Blocked, signalName(blocked))
+		}
+	}
+	// siginfo_t: si_code at 8; si_addr, si_pid at 16 on 64-bit systems.
+	var info [128]byte
+	if err := ptrace(unix.PTRACE_GETSIGINFO, thread, 0, uintptr(unsafe.Pointer(&info[0]))); err == nil {
+		code := int32(binary.NativeEndian.Uint32(info[8:]))
+		dossier.Code = codeName(signal, code)
+		if code > 0 && hasAddress(signal) && code != siKernel {
+			dossier.Address = fmt.Sprintf("%#x", binary.NativeEndian.Uint64(info[16:]))
+		}
+	}
+	if err := t.release(p); err != nil {
+		dossier.Missing = fmt.Sprintf("no backtrace: stopping the other threads: %v", err)
+	} else {
+		dossier.Backtrace, dossier.Missing = backtrace(t.pid, p.scratch)
+	}
+	// The debugger has let go, and the process is still stopped. The thread
+	// finds its signal first when it goes on.
+	_ = unix.Tgkill(t.pid, thread, signal)
+	_ = unix.Kill(t.pid, unix.SIGCONT)
+	return dossier
+}
+
+// release stops the whole process and lets go of all its threads, so that a
+// debugger can have them: a thread has one tracer. Signals that threads were
+// stopped with are given back, but for the one that a caller has in hand: its
+// thread is stopped already.
+func (t *tracer) release(p *probe) error {
+	held := map[int]unix.Signal{}
+	until := time.Now().Add(freezeGrace)
+	asked := map[int]bool{}
+	for {
+		running := 0
+		threads, err := os.ReadDir("/proc/" + strconv.Itoa(t.pid) + "/task")
+		if err != nil {
+			return err
+		}
+		for _, entry := range threads {
+			thread, err := strconv.Atoi(entry.Name())
+			if err != nil || t.threads[thread] {
+				continue
+			}
+			running++
+			if !asked[thread] {
+				asked[thread] = true
+				_ = ptrace(unix.PTRACE_INTERRUPT, thread, 0, 0)
+			}
+		}
+		if running == 0 {
+			break
+		}
+		progress := false
+		for thread := range asked {
+			if t.threads[thread] {
+				continue
+			}
+			var status unix.WaitStatus
+			reaped, err := wait(thread, &status, unix.WALL|unix.WNOHANG, nil)
+			switch {
+			case err != nil || reaped != thread:
+			case status.Stopped():
+				progress, t.threads[thread] = true, true
+				if int(status)>>16 == 0 {
+					held[thread] = status.StopSignal()
+				}
+			default: // ended
+				progress = true
+				t.forget(thread)
+			}
+		}
+		if progress {
+			continue
+		}
+		if !time.Now().Before(until) {
+			return fmt.Errorf("%d threads did not stop within %s", running, freezeGrace)
+		}
+		p.wait(time.Until(until))
+	}
+	// Queued before any thread goes on: none of them executes an instruction.
+	if err := unix.Kill(t.pid, unix.SIGSTOP); err != nil {
+		return err
+	}
+	var failed error
+	for thread := range t.threads {
+		failed = errors.Join(failed, ptrace(unix.PTRACE_DETACH, thread, 0, uintptr(held[thread])))
+		delete(t.threads, thread)
+	}
+	return failed
+}
+
+func ptrace(request, thread int, address, data uintptr) error {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(thread), address, data, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func threadFile(pid, thread int, name string) string {
+	return fmt.Sprintf("/proc/%d/task/%d/%s", pid, thread, name)
+}
+
+func isThread(pid, thread int) bool {
+	_, err := os.Stat(threadFile(pid, thread, ""))
+	return err == nil
+}
+
+// signalSet reads a mask of /proc/PID/status: bit n is signal n+1.
+func signalSet(status []byte, key string) []unix.Signal {
+	value, _ := statusField(status, key)
+	mask, err := strconv.ParseUint(value, 16, 64)
+	if err != nil {
+		return nil
+	}
+	var set []unix.Signal
+	for bit := range 64 {
+		if mask>>bit&1 == 1 {
+			set = append(set, unix.Signal(bit+1))
+		}
+	}
+	return set
+}
+
+// siKernel is the code of a signal that the kernel sends without saying why,
+// for example for a non-canonical address: si_addr is then no address.
+const siKernel = 0x80
+
+func hasAddress(signal unix.Signal) bool {
+	switch signal {
+	case unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP:
+		return true
+	}
+	return false
+}
+
+// codeName is si_code in the words of sigaction(2).
+func codeName(signal unix.Signal, code int32) string {
+	switch code {
+	case 0:
+		return "SI_USER"
+	case siKernel:
+		return "SI_KERNEL"
+	case -1:
+		return "SI_QUEUE"
+	case -2:
+		return "SI_TIMER"
+	case -6:
+		return "SI_TKILL"
+	}
+	names := map[unix.Signal][]string{
+		unix.SIGILL:  {"ILL_ILLOPC", "ILL_ILLOPN", "ILL_ILLADR", "ILL_ILLTRP", "ILL_PRVOPC", "ILL_PRVREG", "ILL_COPROC", "ILL_BADSTK"},
+		unix.SIGFPE:  {"FPE_INTDIV", "FPE_INTOVF", "FPE_FLTDIV", "FPE_FLTOVF", "FPE_FLTUND", "FPE_FLTRES", "FPE_FLTINV", "FPE_FLTSUB"},
+		unix.SIGSEGV: {"SEGV_MAPERR", "SEGV_ACCERR", "SEGV_BNDERR", "SEGV_PKUERR"},
+		unix.SIGBUS:  {"BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR", "BUS_MCEERR_AR", "BUS_MCEERR_AO"},
+		unix.SIGTRAP: {"TRAP_BRKPT", "TRAP_TRACE", "TRAP_BRANCH", "TRAP_HWBKPT"},
+	}[signal]
+	if code > 0 && int(code) <= len(names) {
+		return names[code-1]
+	}
+	return strconv.Itoa(int(code))
+}

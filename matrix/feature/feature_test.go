@@ -1,0 +1,553 @@
+package feature
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
+
+// perfect builds the evidence of a client that does everything right.
+type perfect struct{ matrix.Evidence }
+
+func (p *perfect) observe(key string, value any, unit string) {
+	if whole, ok := value.(int); ok {
+		value = json.Number(fmt.Sprint(whole))
+	}
+	p.Report.Observations = append(p.Report.Observations, matrix.Observation{Key: key, Value: value, Unit: unit})
+}
+
+func (p *perfect) saw(socket string, messages ...[][]byte) {
+	var account matrix.SocketAccount
+	var rolling matrix.Rolling
+	for _, frames := range messages {
+		rolling.Add(frames...)
+		account.Received++
+		account.Digests = append(account.Digests, matrix.MessageDigest(frames...))
+	}
+	account.Rolling = rolling.Sum()
+	if p.Seen.Sockets == nil {
+		p.Seen.Sockets = map[string]matrix.SocketAccount{}
+	}
+	p.Seen.Sockets[socket] = account
+}
+
+func (p *perfect) sent(socket string, count int) {
+	account := p.Seen.Sockets[socket]
+	account.Sent = int64(count)
+	if p.Seen.Sockets == nil {
+		p.Seen.Sockets = map[string]matrix.SocketAccount{}
+	}
+	p.Seen.Sockets[socket] = account
+}
+
+const (
+	mainThread   = 100
+	ioThread     = 102
+	firstAddress = 0x7f0000000000
+)
+
+func catalogued(t testing.TB, name string) matrix.Feature {
+	t.Helper()
+	for _, feature := range All() {
+		if feature.Name == name {
+			return feature
+		}
+	}
+	require.FailNow(t, "no such feature", name)
+	return matrix.Feature{}
+}
+
+// passing is evidence that passes the feature, built from the contract of
+// targets/PROBE.md and from nothing of the judge.
+func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
+	t.Helper()
+	p := &perfect{matrix.Evidence{
+		Cell: matrix.Cell{Target: "x@y", Binding: "b", Feature: feature.Name, Technique: "plain"},
+		Seed: 7, Params: feature.Params, Sockets: slices.Clone(feature.Lane),
+	}}
+	if _, sends := p.Params["copy-count"]; sends {
+		// Fewer messages than in a run: the judge makes them all again.
+		p.Params = maps.Clone(p.Params)
+		p.Params["count"], p.Params["gc-every"] = "12", "3"
+		feature.Params = p.Params
+	}
+	p.Report.Hello = &matrix.Hello{Protocol: matrix.Protocol, Implementation: "X", Binding: "b", Collector: "moving"}
+	p.Report.Closing.Type = matrix.ClosingDone
+	p.Account = matrix.Account{Ending: matrix.Exited, PeakRSS: 20 << 20, BaselineRSS: 10 << 20}
+	p.Lane.Endpoints = map[string]string{}
+	for i := range p.Sockets {
+		p.Sockets[i].Seed = uint64(1000 + i)
+		p.Lane.Endpoints[p.Sockets[i].Name] = fmt.Sprintf("tcp://endpoint:%d", 4000+i)
+	}
+	param := func(key string) int { return number(feature.Params[key]) }
+	switch name := feature.Name; {
+	case strings.HasPrefix(name, "callback/io-"):
+		p.observe("frees.once", param("count"), "count")
+		p.observe("frees.repeated", 0, "count")
+		p.observe("frees.unknown", 0, "count")
+		p.observe("frees.wrong-pointer", 0, "count")
+		p.observe("thread.main", mainThread, "thread")
+		p.observe("thread.ran-on", fmt.Sprint(ioThread), "thread")
+		p.observe("thread.names", "ZMQbg/IO/0", "list")
+		p.observe("gc.during", 16, "count")
+		inCallback := 0
+		if every := param("gc-every"); every > 0 {
+			inCallback = param("count") / every
+		}
+		p.observe("gc.in-callback", inCallback, "count")
+		p.saw("sink", stream(param("count"), func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, i, param("size"))} })...)
+	case strings.HasPrefix(name, "callback/"):
+		calls := param("threads") * param("calls")
+		p.observe("calls.made", calls, "count")
+		p.observe("calls.right", calls, "count")
+		p.observe("calls.seen", calls, "count")
+		p.observe("calls.repeated", 0, "count")
+		p.observe("thread.main", mainThread, "thread")
+		callers := fmt.Sprint(mainThread)
+		if name != "callback/same-thread" {
+			var ids []string
+			for i := range param("threads") {
+				ids = append(ids, fmt.Sprint(ioThread+i))
+			}
+			callers = strings.Join(ids, ",")
+		}
+		p.observe("thread.callers", callers, "thread")
+		p.observe("thread.ran-on", callers, "thread")
+		p.observe("gc.during", 9, "count")
+		inCallback := 0
+		if every := param("gc-every"); every > 0 {
+			inCallback = calls / every
+		}
+		p.observe("gc.in-callback", inCallback, "count")
+		if name == "callback/masked-thread" {
+			p.observe("mask.blocked", 29, "count")
+		}
+	case name == "static-area/address-stable":
+		for _, size := range numbers(feature.Params["sizes"]) {
+			key := func(k string) string { return fmt.Sprintf("array.%d.%s", size, k) }
+			p.observe(key("first-class"), true, "flag")
+			p.observe(key("address-before"), "0x7f0000001000", "address")
+			p.observe(key("address-after"), "0x7f0000001000", "address")
+			p.observe(key("mismatches"), 0, "count")
+			p.observe(key("array-mismatches"), 0, "count")
+			p.observe(key("write-seen"), true, "flag")
+		}
+		p.observe("ordinary.moved", 2, "count")
+		p.observe("gc.count", 5, "count")
+	case name == "static-area/shared-view":
+		p.observe("array.first-class", true, "flag")
+		p.observe("c.mismatches", 0, "count")
+		p.observe("client.mismatches", 0, "count")
+		p.observe("gc.count", 8, "count")
+	case name == "static-area/release":
+		p.observe("allocated", 10000, "count")
+		p.observe("released", 10000, "count")
+		p.observe("wrong", 0, "count")
+	case name == "static-area/pin":
+		p.observe("pinned.address-before", "0x7f0000001000", "address")
+		p.observe("pinned.address-after", "0x7f0000001000", "address")
+		p.observe("mismatches", 0, "count")
+		p.observe("gc.count", 5, "count")
+		p.observe("unpinned.moved", 1, "count")
+	case name == "zero-copy/receive-in-place":
+		p.sent("source", 8)
+		var digests []string
+		for i := range 8 {
+			digests = append(digests, checksum(matrix.Payload(p.Sockets[0].Seed, i, 65536)))
+		}
+		p.observe("received.digests", strings.Join(digests, ","), "digest")
+		p.observe("views.in-place", 8, "count")
+		p.observe("store.c-to-view", 8, "count")
+		p.observe("store.view-to-c", 8, "count")
+		p.observe("copy.seen", 0, "count")
+		p.observe("view.kind", "array", "text")
+	case strings.HasPrefix(name, "zero-copy/"):
+		before := matrix.Payload(p.Seed, 1000000, 262144)[131072]
+		p.observe("inproc.array-address", "0x7f0000001000", "address")
+		p.observe("inproc.received-address", "0x7f0000001000", "address")
+		p.observe("inproc.stored", int(before^255), "count")
+		p.observe("inproc.seen", int(before^255), "count")
+		p.observe("copy.inproc.array-address", "0x7f0000001000", "address")
+		p.observe("copy.inproc.received-address", "0x7f0000101000", "address")
+		p.observe("copy.inproc.stored", int(before^255), "count")
+		p.observe("copy.inproc.seen", int(before), "count")
+		p.sends("sink", "tcp.arrays", param("count"), numbers(feature.Params["sizes"]), 0, true)
+		p.sends("copy", "copy.arrays", param("copy-count"), numbers(feature.Params["copy-size"]), 500000, false)
+		once := param("count")
+		if name == "zero-copy/native-free" {
+			once = -1
+		}
+		p.observe("release.once", once, "count")
+		p.observe("release.repeated", 0, "count")
+		p.observe("release.unknown", 0, "count")
+		p.observe("memory", "array", "text")
+		p.observe("array.first-class", true, "flag")
+		p.observe("thread.main", mainThread, "thread")
+		p.observe("thread.ran-on", fmt.Sprint(ioThread), "thread")
+		p.observe("gc.during", 16, "count")
+		inCallback := 0
+		if name == "zero-copy/callback-free" {
+			inCallback = param("count") / param("gc-every")
+		}
+		p.observe("gc.in-callback", inCallback, "count")
+	case name == "messaging/req-rep":
+		sizes := numbers(feature.Params["sizes"])
+		size := func(i int) int { return sizes[i%len(sizes)] }
+		p.saw("replier", stream(32, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, i, size(i))} })...)
+		p.saw("requester", stream(32, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, 100000+i, size(i))} })...)
+		p.sent("replier", 32)
+		p.sent("requester", 32)
+		p.receives("replies.digests", p.Sockets[0].Seed, 32, func(i int) int { return i }, size)
+		p.receives("requests.digests", p.Sockets[1].Seed, 32, func(i int) int { return i }, size)
+	case name == "messaging/push-pull":
+		sizes := numbers(feature.Params["sizes"])
+		size := func(i int) int { return sizes[i%len(sizes)] }
+		p.saw("sink", stream(32, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, i, size(i))} })...)
+		p.sent("source", 32)
+		p.receives("received.digests", p.Sockets[1].Seed, 32, func(i int) int { return i }, size)
+	case name == "messaging/multipart":
+		sizes := numbers(feature.Params["sizes"])
+		message := func(seed uint64, i int) [][]byte {
+			var frames [][]byte
+			for j := range 3 {
+				frames = append(frames, matrix.Payload(seed, i*16+j, sizes[(i*3+j)%len(sizes)]))
+			}
+			return frames
+		}
+		p.saw("sink", stream(32, func(i int) [][]byte { return message(p.Seed, i) })...)
+		p.sent("source", 32)
+		var messages, parts []string
+		for i := range 32 {
+			var frames []string
+			for _, frame := range message(p.Sockets[1].Seed, i) {
+				frames = append(frames, checksum(frame))
+			}
+			messages, parts = append(messages, strings.Join(frames, "+")), append(parts, "3")
+		}
+		p.observe("received.digests", strings.Join(messages, ","), "digest")
+		p.observe("received.parts", strings.Join(parts, ","), "list")
+	case name == "messaging/pub-sub":
+		sizes := numbers(feature.Params["sizes"])
+		size := func(i int) int { return sizes[i%len(sizes)] }
+		p.saw("pubsub-in", stream(32, func(i int) [][]byte { return [][]byte{[]byte("match"), matrix.Payload(p.Seed, 2*i, size(2*i))} })...)
+		account := p.Seen.Sockets["pubsub-in"]
+		account.Topics = map[string]int64{"sync": 3, "match": 32, "end": 1}
+		p.Seen.Sockets["pubsub-in"] = account
+		p.sent("pubsub", 68)
+		p.receives("received.digests", p.Sockets[0].Seed, 32, func(i int) int { return 2*i + 1 }, size)
+		p.observe("received.other", 0, "count")
+	default:
+		require.FailNow(t, "no perfect evidence for", name)
+	}
+	return p.Evidence
+}
+
+func stream(count int, message func(i int) [][]byte) [][][]byte {
+	var messages [][][]byte
+	for i := range count {
+		messages = append(messages, message(i))
+	}
+	return messages
+}
+
+func (p *perfect) receives(key string, seed uint64, count int, index, size func(i int) int) {
+	var digests []string
+	for i := range count {
+		digests = append(digests, checksum(matrix.Payload(seed, index(i), size(index(i)))))
+	}
+	p.observe(key, strings.Join(digests, ","), "digest")
+}
+
+// sends plays libzmq's way of putting large bodies on the wire: the header and
+// the first octets of a body from its batch buffer, the rest from the body.
+func (p *perfect) sends(socket, key string, count int, sizes []int, index int, shared bool) {
+	const batch, copies = 0x600000000000, 0x650000000000
+	port := portOf(p.Lane.Endpoints[socket])
+	call := func(address uint64, length int) {
+		p.Account.WitnessCalls = append(p.Account.WitnessCalls, matrix.WitnessCall{
+			Call: "send", Peer: port, Thread: ioThread, Address: address, Length: int64(length), Result: int64(length),
+		})
+	}
+	call(batch, 10)
+	call(batch+10, 54)
+	call(batch, 27)
+	var arrays []string
+	var messages [][][]byte
+	for i := range count {
+		size := sizes[i%len(sizes)]
+		// Eight places in turn, as an allocator that uses memory again does.
+		address := uint64(firstAddress + i%8*(2<<20))
+		arrays = append(arrays, fmt.Sprintf("%#x+%d", address, size))
+		messages = append(messages, [][]byte{matrix.Payload(p.Seed, index+i, size)})
+		from := address
+		if !shared {
+			from = copies
+		}
+		call(batch, 8192)
+		half := (size - 8183) / 2
+		call(from+8183, half)
+		call(from+8183+uint64(half), size-8183-half)
+	}
+	p.saw(socket, messages...)
+	p.observe(key, strings.Join(arrays, ","), "list")
+}
+
+func TestCatalogue(t *testing.T) {
+	name := regexp.MustCompile(`^[a-z-]+/[a-z-]+$`)
+	seen := map[string]bool{}
+	for _, feature := range All() {
+		t.Run(feature.Name, func(t *testing.T) {
+			assert.Regexp(t, name, feature.Name)
+			assert.False(t, seen[feature.Name], "named twice")
+			seen[feature.Name] = true
+			assert.NotEmpty(t, feature.Requirement)
+			assert.NotEmpty(t, feature.Source)
+			assert.NotEmpty(t, feature.Method)
+			assert.Positive(t, feature.Version)
+			assert.Positive(t, feature.Wall)
+			assert.NotNil(t, feature.Judge)
+			for key, value := range feature.Params {
+				assert.Regexp(t, `^[a-z-]+$`, key)
+				assert.Regexp(t, `^[0-9]+(,[0-9]+)*$`, value)
+			}
+			for _, socket := range feature.Lane {
+				assert.Positive(t, socket.Count)
+				assert.NotEmpty(t, socket.Sizes)
+			}
+		})
+	}
+}
+
+func TestPerfectClientPasses(t *testing.T) {
+	for _, feature := range All() {
+		t.Run(feature.Name, func(t *testing.T) {
+			finding := matrix.Conclude(feature, true, passing(t, feature))
+			assert.Equal(t, matrix.Pass, finding.Outcome, finding.Reason)
+		})
+	}
+}
+
+// clone makes evidence that can be changed without changing its origin.
+func clone(evidence matrix.Evidence) matrix.Evidence {
+	evidence.Report.Observations = slices.Clone(evidence.Report.Observations)
+	evidence.Account.WitnessCalls = slices.Clone(evidence.Account.WitnessCalls)
+	evidence.Seen.Sockets = maps.Clone(evidence.Seen.Sockets)
+	evidence.Sockets = slices.Clone(evidence.Sockets)
+	return evidence
+}
+
+// loose are observations of which more than one value is right: bounds, names
+// and what is only shown to people. Each has a test of its own where it matters.
+var loose = regexp.MustCompile(`^(ordinary\.moved|unpinned\.moved|gc\.during|gc\.count|view\.kind|thread\.names|copy\.inproc\.(array|received)-address)$`)
+
+// unjudged names, by feature, observations that say nothing there.
+func unjudged(feature matrix.Feature, key string) bool {
+	switch {
+	case feature.Name == "zero-copy/native-free" && strings.HasPrefix(key, "release."),
+		strings.HasPrefix(feature.Name, "zero-copy/") && feature.Name != "zero-copy/callback-free" && strings.HasPrefix(key, "thread."):
+		return true
+	}
+	return false
+}
+
+// otherwiseRight are observations of which more than one value is right in this
+// feature: these hold in foreign memory too, and any thread but the callbacks'
+// may be the main one.
+func otherwiseRight(feature matrix.Feature, key string) bool {
+	switch key {
+	case "memory", "array.first-class":
+		return slices.Contains([]string{"zero-copy/native-free", "zero-copy/kept-alive", "zero-copy/wire"}, feature.Name)
+	case "thread.main":
+		return feature.Name != "callback/same-thread"
+	case "thread.ran-on":
+		return strings.HasPrefix(feature.Name, "callback/io-") || strings.HasPrefix(feature.Name, "zero-copy/") && feature.Name != "zero-copy/callback-free"
+	}
+	return false
+}
+
+// A pass rests on every observation: without it, in another unit or with
+// another value there is no pass.
+func TestNoObservationCanBeMissingOrOther(t *testing.T) {
+	for _, feature := range All() {
+		t.Run(feature.Name, func(t *testing.T) {
+			good := passing(t, feature)
+			for i, observation := range good.Report.Observations {
+				if unjudged(feature, observation.Key) {
+					continue
+				}
+				judge := func(change func(e *matrix.Evidence)) matrix.Outcome {
+					evidence := clone(good)
+					change(&evidence)
+					return matrix.Conclude(feature, true, evidence).Outcome
+				}
+				assert.NotEqual(t, matrix.Pass, judge(func(e *matrix.Evidence) {
+					e.Report.Observations = slices.Delete(e.Report.Observations, i, i+1)
+				}), "%s dropped", observation.Key)
+				assert.NotEqual(t, matrix.Pass, judge(func(e *matrix.Evidence) {
+					e.Report.Observations[i].Unit = "furlongs"
+				}), "%s in another unit", observation.Key)
+				if loose.MatchString(observation.Key) || otherwiseRight(feature, observation.Key) {
+					continue
+				}
+				for _, other := range others(observation.Value) {
+					assert.NotEqual(t, matrix.Pass, judge(func(e *matrix.Evidence) {
+						e.Report.Observations[i].Value = other
+					}), "%s is %.40v instead of %.40v", observation.Key, other, observation.Value)
+				}
+			}
+		})
+	}
+}
+
+// others are values near the one given that are not it.
+func others(value any) []any {
+	return slices.DeleteFunc(changed(value), func(other any) bool { return other == value })
+}
+
+func changed(value any) []any {
+	switch value := value.(type) {
+	case bool:
+		return []any{!value, "true"}
+	case json.Number:
+		whole, _ := value.Int64()
+		return []any{json.Number(fmt.Sprint(whole + 1)), json.Number(fmt.Sprint(whole - 1)), json.Number("-7"), fmt.Sprint("x", whole)}
+	case string:
+		return []any{"", value + "0", json.Number("7"), strings.Replace(value, "7", "6", 1) + ","}
+	}
+	return nil
+}
+
+func TestEndpointsViewIsJudged(t *testing.T) {
+	for _, feature := range All() {
+		good := passing(t, feature)
+		for name, account := range good.Seen.Sockets {
+			if account.Received == 0 {
+				continue
+			}
+			t.Run(feature.Name+"/"+name, func(t *testing.T) {
+				for what, change := range map[string]func(a *matrix.SocketAccount){
+					"one less":         func(a *matrix.SocketAccount) { a.Received-- },
+					"one more":         func(a *matrix.SocketAccount) { a.Received++ },
+					"other digest":     func(a *matrix.SocketAccount) { a.Digests = slices.Clone(a.Digests); a.Digests[0] = a.Digests[1] },
+					"other order":      func(a *matrix.SocketAccount) { a.Digests = slices.Clone(a.Digests); slices.Reverse(a.Digests) },
+					"other rolling":    func(a *matrix.SocketAccount) { a.Rolling = new(matrix.Rolling).Sum() },
+					"endpoint's error": func(a *matrix.SocketAccount) { a.Error = "broken" },
+				} {
+					evidence := clone(good)
+					changed := account
+					change(&changed)
+					evidence.Seen.Sockets[name] = changed
+					assert.NotEqual(t, matrix.Pass, matrix.Conclude(feature, true, evidence).Outcome, what)
+				}
+				evidence := clone(good)
+				delete(evidence.Seen.Sockets, name)
+				assert.NotEqual(t, matrix.Pass, matrix.Conclude(feature, true, evidence).Outcome, "no account")
+			})
+		}
+	}
+}
+
+func TestZeroCopyProof(t *testing.T) {
+	feature := catalogued(t, "zero-copy/callback-free")
+	value := func(e *matrix.Evidence, key string, value any) {
+		for i := range e.Report.Observations {
+			if e.Report.Observations[i].Key == key {
+				e.Report.Observations[i].Value = value
+			}
+		}
+	}
+	of := func(e *matrix.Evidence, key string) any {
+		for _, observation := range e.Report.Observations {
+			if observation.Key == key {
+				return observation.Value
+			}
+		}
+		return nil
+	}
+	for name, test := range map[string]struct {
+		change  func(e *matrix.Evidence)
+		outcome matrix.Outcome
+		reason  string
+	}{
+		"another address over inproc": {func(e *matrix.Evidence) {
+			value(e, "inproc.received-address", "0x7f0000009000")
+		}, matrix.Fail, "not at the array's"},
+		"a store that is not seen": {func(e *matrix.Evidence) {
+			value(e, "inproc.seen", of(e, "copy.inproc.seen"))
+		}, matrix.Fail, "does not see a store"},
+		"copies on the wire": {func(e *matrix.Evidence) {
+			for i := range e.Account.WitnessCalls {
+				e.Account.WitnessCalls[i].Address += 1 << 40
+			}
+		}, matrix.Fail, "the kernel was given 0 of"},
+		"copies at addresses that other arrays had": {func(e *matrix.Evidence) {
+			for i := range e.Account.WitnessCalls {
+				if call := &e.Account.WitnessCalls[i]; call.Address >= firstAddress {
+					call.Address = firstAddress + (call.Address-firstAddress+2<<20)%(16<<20)
+				}
+			}
+		}, matrix.Fail, "the kernel was given 0 of"},
+		"no witness": {func(e *matrix.Evidence) {
+			e.Account.WitnessCalls = nil
+		}, matrix.Error, "the witness saw 0 octets"},
+		"a control that is zero-copy too": {func(e *matrix.Evidence) {
+			value(e, "copy.inproc.seen", of(e, "copy.inproc.stored"))
+		}, matrix.Error, "the proof proves nothing"},
+		"a leak": {func(e *matrix.Evidence) { e.Account.PeakRSS = 170 << 20 }, matrix.Fail, "grew by 160 MiB"},
+		"a second release": {func(e *matrix.Evidence) {
+			value(e, "release.repeated", json.Number("1"))
+		}, matrix.Fail, "released more than once"},
+		"callbacks on a thread that sends nothing": {func(e *matrix.Evidence) {
+			value(e, "thread.ran-on", "4711")
+		}, matrix.Fail, "no I/O thread"},
+		"wrong behaviour stands, whatever was not exercised": {func(e *matrix.Evidence) {
+			value(e, "gc.during", json.Number("0"))
+			value(e, "release.once", json.Number("11"))
+		}, matrix.Fail, "released exactly once: 11 of 12"},
+		"callbacks on the main thread": {func(e *matrix.Evidence) {
+			value(e, "thread.ran-on", fmt.Sprint(mainThread))
+		}, matrix.Fail, "ran on the main thread"},
+		"no collections": {func(e *matrix.Evidence) {
+			value(e, "gc.during", json.Number("2"))
+		}, matrix.Error, "only 2 full GCs"},
+		"foreign memory": {func(e *matrix.Evidence) {
+			value(e, "memory", "foreign")
+			value(e, "array.first-class", false)
+		}, matrix.Fail, "not a first-class array"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			evidence := clone(passing(t, feature))
+			test.change(&evidence)
+			finding := matrix.Conclude(feature, true, evidence)
+			assert.Equal(t, test.outcome, finding.Outcome)
+			assert.Contains(t, finding.Reason, test.reason)
+		})
+	}
+}
+
+func TestWithoutACollectorNoCollectionsAreAsked(t *testing.T) {
+	for _, feature := range All() {
+		t.Run(feature.Name, func(t *testing.T) {
+			evidence := clone(passing(t, feature))
+			hello := *evidence.Report.Hello
+			hello.Collector = "none"
+			evidence.Report.Hello = &hello
+			for i, observation := range evidence.Report.Observations {
+				if strings.HasPrefix(observation.Key, "gc.") || strings.HasSuffix(observation.Key, ".moved") {
+					evidence.Report.Observations[i].Value = json.Number("0")
+				}
+			}
+			finding := matrix.Conclude(feature, true, evidence)
+			assert.Equal(t, matrix.Pass, finding.Outcome, finding.Reason)
+		})
+	}
+}

@@ -1,0 +1,252 @@
+package matrix
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// UnmarshalJSON keeps whole numbers whole.
+func (o *Observation) UnmarshalJSON(data []byte) error {
+	type plain Observation
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.UseNumber()
+	return decoder.Decode((*plain)(o))
+}
+
+// Conclude is what one attempt shows: how the process ended comes first, then
+// what it said, then, if it said "done", the feature's own judge. It is pure.
+// trusted says whether the client passed the negative probe.
+func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
+	if evidence.HarnessError != "" {
+		return Finding{Outcome: Error, Reason: evidence.HarnessError}
+	}
+	if finding, ended := concludeEnding(evidence); ended {
+		return finding
+	}
+	report := evidence.Report
+	switch {
+	case report.Closing.Type == "" && evidence.Account.Code != 0:
+		// Before what it printed: a runtime may print its end on standard output.
+		return Finding{Outcome: Crash, Reason: fmt.Sprintf("exited with status %d without a verdict%s", evidence.Account.Code, afterStep(report))}
+	case report.Violation != "":
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe broke the report's protocol: " + report.Violation}
+	case report.Closing.Type == "":
+		return Finding{Outcome: Crash, Reason: "exited with status 0 without a verdict" + afterStep(report)}
+	case evidence.Account.Code != 0:
+		return Finding{Outcome: Crash, Reason: fmt.Sprintf("said %q, then exited with status %d instead of 0", report.Closing.Type, evidence.Account.Code)}
+	case report.Hello.Binding != evidence.Cell.Binding:
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe speaks for binding %q, not for %q", report.Hello.Binding, evidence.Cell.Binding)}
+	case evidence.Account.Strays > 0:
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("left %d processes behind", evidence.Account.Strays)}
+	case report.Closing.Type == ClosingUnsupported && slices.Contains(unknown(evidence.Cell), report.Closing.Reason):
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe does not know the cell (" + report.Closing.Reason + "), which says nothing about the client: targets/PROBE.md says what to do for it"}
+	case report.Closing.Type == ClosingUnsupported && trusted:
+		return Finding{Outcome: Unsupported, Reason: report.Closing.Reason}
+	case report.Closing.Type == ClosingUnsupported:
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "said unsupported (" + report.Closing.Reason + "), but its word can't be trusted: it did not say so of a feature that does not exist"}
+	case report.Closing.Type == ClosingFailed:
+		reason := report.Closing.Reason
+		if report.Closing.Condition != "" {
+			reason += " (" + report.Closing.Condition + ")"
+		}
+		return Finding{Outcome: Fail, Reason: reason + afterStep(report)}
+	}
+	return feature.Judge(evidence)
+}
+
+// unknown are the reasons with which a probe says that it does not know what it
+// was asked for; see targets/PROBE.md.
+func unknown(cell Cell) []string {
+	return []string{"unknown feature " + cell.Feature, "unknown technique " + cell.Technique}
+}
+
+// concludeEnding finds what the way the process ended says by itself.
+func concludeEnding(evidence Evidence) (Finding, bool) {
+	account, where := evidence.Account, afterStep(evidence.Report)
+	switch account.Ending {
+	case Exited:
+		return Finding{}, false
+	case Signaled:
+		said := ""
+		if closing := evidence.Report.Closing.Type; closing != "" {
+			said = fmt.Sprintf(", having said %q", closing)
+		}
+		return Finding{Outcome: Crash, Signal: account.Signal, Reason: "died of " + account.Signal + said + where}, true
+	case EndedWall:
+		return Finding{Outcome: Hang, Reason: fmt.Sprintf("no end within %s%s", account.Wall.Round(time.Second), where)}, true
+	case EndedCPU:
+		return Finding{Outcome: Hang, Reason: fmt.Sprintf("no end within its %s of CPU time%s", (account.User + account.System).Round(time.Second), where)}, true
+	case EndedMemory:
+		return Finding{Outcome: Crash, Reason: fmt.Sprintf("killed at its memory limit, %d MiB resident%s", account.PeakRSS>>20, where)}, true
+	case EndedOutput:
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "killed for flooding its output"}, true
+	case EndedProcesses:
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "killed at its limit of processes" + where}, true
+	}
+	return Finding{Outcome: Error, Reason: fmt.Sprintf("the warden accounts for an ending %q that this zmqmatrix does not know", account.Ending)}, true
+}
+
+func afterStep(report Report) string {
+	if step := report.LastStep(); step != "" {
+		return ", at step “" + step + "”"
+	}
+	if report.Hello == nil {
+		return ", before it said hello"
+	}
+	return ", before its first step"
+}
+
+// Attempts needed. They are what a verdict costs, and how wrong it may be. A
+// timing-dependent cell that passes nine times of ten is taken for a pass by
+// five attempts with a probability of 0.59, so those that ever failed go on to
+// manyAttempts; one that passes once in five is taken for one that never passes
+// by 8 attempts in 0.17 of the cases, by 20 in 0.01. A hang costs its whole
+// limit each time.
+const (
+	timingAttempts    = 5  // of a timing-dependent cell that passes each time
+	redAttempts       = 3  // of a cell that ends red in the same way each time
+	redTimingAttempts = 8  // the same of a timing-dependent one, unless it hangs
+	manyAttempts      = 20 // when attempts disagree
+	errorAttempts     = 3  // of a cell whose every attempt was the harness's fault
+	tracedAttempts    = 3  // for a dossier: a crash does not come every time, nor does its backtrace
+)
+
+// Decision is what a cell's attempts come to so far.
+type Decision struct {
+	Verdict Verdict
+	// More says that another attempt is needed.
+	More bool
+	// Dossier says that the cell is decided, crashed, and that an attempt
+	// under trace would tell where.
+	Dossier bool
+}
+
+// Decide concludes from a cell's findings in order. With repeat > 0 exactly so
+// many attempts are made, whatever they show. It is pure.
+func Decide(feature Feature, cell Cell, findings []Finding, repeat int) Decision {
+	verdict := Verdict{Cell: cell}
+	counts := map[Outcome]int{}
+	first := map[Outcome]Finding{}
+	errors := 0
+	for _, finding := range findings {
+		if finding.Outcome == Error {
+			errors++
+			first[Error] = finding
+			continue
+		}
+		if counts[finding.Outcome] == 0 {
+			first[finding.Outcome] = finding
+		}
+		counts[finding.Outcome]++
+		verdict.Attempts++
+	}
+	verdict.Passes = counts[Pass]
+	switch {
+	case verdict.Attempts == 0 && errors == 0:
+		return Decision{Verdict: verdict, More: true}
+	case verdict.Attempts == 0:
+		verdict.take(first[Error])
+		return Decision{Verdict: verdict, More: errors < errorAttempts}
+	}
+	need := max(1, feature.Attempts)
+	switch {
+	case repeat > 0:
+		need = repeat
+	case len(counts) > 1:
+		need = manyAttempts
+	case counts[Unsupported] > 0:
+		need = 1
+	case counts[Pass] == 0 && feature.Timing && counts[Hang] == 0:
+		need = redTimingAttempts
+	case counts[Pass] == 0:
+		need = redAttempts
+	case feature.Timing:
+		need = max(need, timingAttempts)
+	}
+	worst := mostFrequentRed(counts)
+	switch {
+	case len(counts) == 1:
+		for outcome := range counts {
+			verdict.take(first[outcome])
+		}
+	case counts[Pass] == 0 && counts[Unsupported] == 0:
+		// It never passed, and only the way in which it did not differs: that
+		// is no flaky cell, which somebody might hope to see pass.
+		verdict.take(first[worst])
+		verdict.Reason = disagreement(counts, first[worst], verdict.Attempts)
+	default:
+		verdict.take(first[worst])
+		verdict.Outcome, verdict.Reason = Flaky, disagreement(counts, first[worst], verdict.Attempts)
+	}
+	more := verdict.Attempts < need && errors < errorAttempts
+	if !more && verdict.Attempts < need {
+		// Too few attempts to decide it, since the others could not be made.
+		verdict.take(first[Error])
+	}
+	return Decision{
+		Verdict: verdict,
+		More:    more,
+		Dossier: !more && counts[Crash] > 0,
+	}
+}
+
+func (v *Verdict) take(finding Finding) {
+	v.Outcome, v.Reason, v.Signal, v.Layer = finding.Outcome, finding.Reason, finding.Signal, finding.Layer
+}
+
+// mostFrequentRed is the most frequent outcome that is not a pass; of several as
+// frequent, the gravest.
+func mostFrequentRed(counts map[Outcome]int) Outcome {
+	var most Outcome
+	for _, outcome := range []Outcome{Crash, Hang, Fail, Unsupported} {
+		if counts[outcome] > counts[most] {
+			most = outcome
+		}
+	}
+	return most
+}
+
+// disagreement says how often which outcome came, and what the first attempt of
+// the most frequent red one showed.
+func disagreement(counts map[Outcome]int, shown Finding, attempts int) string {
+	var parts []string
+	for _, outcome := range Outcomes {
+		if counts[outcome] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[outcome], outcome))
+		}
+	}
+	return fmt.Sprintf("of %d attempts: %s; %s: %s", attempts, strings.Join(parts, ", "), shown.Outcome, shown.Reason)
+}
+
+// Compared is what the same feature came to one and two layers down: by the same
+// technique where that was tried there, else by the best one. The empty outcome
+// means that it was not measured.
+type Compared struct {
+	Control Outcome // the positive control
+	Raw     Outcome // the raw binding of the same target
+}
+
+// InferLayer names the layer of a red cell by comparison, or nothing where the
+// evidence does not say.
+func InferLayer(outcome Outcome, isControl, isRaw bool, compared Compared) Layer {
+	switch {
+	case !outcome.Red():
+		return ""
+	case isControl:
+		// Nothing lies below the control but libzmq and the environment, and
+		// one red cell can't tell these apart.
+		return ""
+	case compared.Control != Pass:
+		return ""
+	case isRaw:
+		return LayerRuntime
+	case compared.Raw == Pass:
+		return LayerBinding
+	case compared.Raw == outcome:
+		return LayerRuntime
+	}
+	return ""
+}

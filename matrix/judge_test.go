@@ -1,0 +1,129 @@
+package matrix
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestConclude(t *testing.T) {
+	feature := Feature{Name: "g/f", Judge: func(Evidence) Finding { return Finding{Outcome: Pass} }}
+	evidence := func(account Account, stdout string) Evidence {
+		return Evidence{Cell: Cell{Binding: "b"}, Account: account, Report: ParseReport([]byte(stdout), account.StdoutLost)}
+	}
+	exited := func(code int) Account { return Account{Ending: Exited, Code: code} }
+	const done, unsupported, failed = `{"type":"done"}` + "\n", `{"type":"unsupported","reason":"no X"}` + "\n", `{"type":"failed","reason":"it broke","condition":"TYPE-ERROR"}` + "\n"
+	const step = `{"type":"step","text":"send"}` + "\n"
+	for name, test := range map[string]struct {
+		evidence  Evidence
+		untrusted bool
+		want      Finding
+	}{
+		"done is judged":                                  {evidence: evidence(exited(0), helloLine+done), want: Finding{Outcome: Pass}},
+		"silent exit is a crash":                          {evidence: evidence(exited(0), ""), want: Finding{Outcome: Crash, Reason: "exited with status 0 without a verdict, before it said hello"}},
+		"exit in the middle is a crash":                   {evidence: evidence(exited(3), helloLine+step), want: Finding{Outcome: Crash, Reason: "exited with status 3 without a verdict, at step “send”"}},
+		"exit in the middle after garbage":                {evidence: evidence(exited(1), helloLine+"fatal error\n"), want: Finding{Outcome: Crash, Reason: "exited with status 1 without a verdict, before its first step"}},
+		"a feature the probe does not know is no verdict": {evidence: Evidence{Cell: Cell{Binding: "b", Feature: "g/f"}, Account: exited(0), Report: ParseReport([]byte(helloLine+`{"type":"unsupported","reason":"unknown feature g/f"}`+"\n"), 0)}, want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe does not know the cell (unknown feature g/f), which says nothing about the client: targets/PROBE.md says what to do for it"}},
+		"exit status 139 is no signal":                    {evidence: evidence(exited(139), helloLine), want: Finding{Outcome: Crash, Reason: "exited with status 139 without a verdict, before its first step"}},
+		"a signal is a crash":                             {evidence: evidence(Account{Ending: Signaled, Signal: "SIGSEGV"}, helloLine+step), want: Finding{Outcome: Crash, Signal: "SIGSEGV", Reason: "died of SIGSEGV, at step “send”"}},
+		"a signal after done is a crash":                  {evidence: evidence(Account{Ending: Signaled, Signal: "SIGSEGV"}, helloLine+done), want: Finding{Outcome: Crash, Signal: "SIGSEGV", Reason: `died of SIGSEGV, having said "done", before its first step`}},
+		"a status after done is a crash":                  {evidence: evidence(exited(1), helloLine+done), want: Finding{Outcome: Crash, Reason: `said "done", then exited with status 1 instead of 0`}},
+		"no end is a hang":                                {evidence: evidence(Account{Ending: EndedWall, Wall: 12 * time.Second}, helloLine+step), want: Finding{Outcome: Hang, Reason: "no end within 12s, at step “send”"}},
+		"spinning is a hang":                              {evidence: evidence(Account{Ending: EndedCPU, User: 40 * time.Second}, helloLine), want: Finding{Outcome: Hang, Reason: "no end within its 40s of CPU time, before its first step"}},
+		"no end after done is a hang":                     {evidence: evidence(Account{Ending: EndedWall, Wall: 12 * time.Second}, helloLine+done), want: Finding{Outcome: Hang, Reason: "no end within 12s, before its first step"}},
+		"killed for memory is a crash":                    {evidence: evidence(Account{Ending: EndedMemory, PeakRSS: 2 << 30}, helloLine), want: Finding{Outcome: Crash, Reason: "killed at its memory limit, 2048 MiB resident, before its first step"}},
+		"a flood is the probe's fault":                    {evidence: evidence(Account{Ending: EndedOutput}, helloLine), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "killed for flooding its output"}},
+		"garbage is the probe's fault":                    {evidence: evidence(exited(0), "gurgle\n"), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe broke the report's protocol: line 1: not a JSON object: \"gurgle\""}},
+		"unsupported is believed":                         {evidence: evidence(exited(0), helloLine+unsupported), want: Finding{Outcome: Unsupported, Reason: "no X"}},
+		"unsupported of a liar is not":                    {evidence: evidence(exited(0), helloLine+unsupported), untrusted: true, want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "said unsupported (no X), but its word can't be trusted: it did not say so of a feature that does not exist"}},
+		"failed has reason and condition":                 {evidence: evidence(exited(0), helloLine+step+failed), want: Finding{Outcome: Fail, Reason: "it broke (TYPE-ERROR), at step “send”"}},
+		"children left behind":                            {evidence: evidence(Account{Ending: Exited, Strays: 2}, helloLine+done), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "left 2 processes behind"}},
+		"another binding":                                 {evidence: Evidence{Cell: Cell{Binding: "c"}, Account: exited(0), Report: ParseReport([]byte(helloLine+done), 0)}, want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the probe speaks for binding "b", not for "c"`}},
+		"the harness's fault is an error":                 {evidence: Evidence{HarnessError: "no lane"}, want: Finding{Outcome: Error, Reason: "no lane"}},
+		"an unknown ending is an error":                   {evidence: evidence(Account{Ending: "melted"}, ""), want: Finding{Outcome: Error, Reason: `the warden accounts for an ending "melted" that this zmqmatrix does not know`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, Conclude(feature, !test.untrusted, test.evidence))
+		})
+	}
+}
+
+func TestDecide(t *testing.T) {
+	plain, timing := Feature{Name: "g/plain"}, Feature{Name: "g/timing", Timing: true}
+	pass, fail, crash := Finding{Outcome: Pass}, Finding{Outcome: Fail, Reason: "wrong"}, Finding{Outcome: Crash, Reason: "died", Signal: "SIGSEGV"}
+	unsupported, harness := Finding{Outcome: Unsupported, Reason: "no X"}, Finding{Outcome: Error, Reason: "engine gone"}
+	times := func(n int, finding Finding) []Finding {
+		var all []Finding
+		for range n {
+			all = append(all, finding)
+		}
+		return all
+	}
+	for name, test := range map[string]struct {
+		feature  Feature
+		findings []Finding
+		repeat   int
+		outcome  Outcome
+		more     bool
+		dossier  bool
+		reason   string
+	}{
+		"nothing yet":                            {plain, nil, 0, "", true, false, ""},
+		"one pass decides":                       {plain, times(1, pass), 0, Pass, false, false, ""},
+		"one timing-dependent pass does not":     {timing, times(4, pass), 0, Pass, true, false, ""},
+		"five do":                                {timing, times(5, pass), 0, Pass, false, false, ""},
+		"a pass that must come three times":      {Feature{Name: "g/several", Attempts: 3}, times(2, pass), 0, Pass, true, false, ""},
+		"unsupported decides at once, even then": {Feature{Name: "g/several", Attempts: 3}, times(1, unsupported), 0, Unsupported, false, false, "no X"},
+		"unsupported decides at once":            {timing, times(1, unsupported), 0, Unsupported, false, false, "no X"},
+		"one failure does not decide":            {plain, times(1, fail), 0, Fail, true, false, "wrong"},
+		"three do":                               {plain, times(3, fail), 0, Fail, false, false, "wrong"},
+		"three crashes ask for a dossier":        {plain, times(3, crash), 0, Crash, false, true, "died"},
+		"disagreement goes on":                   {timing, append(times(4, pass), crash), 0, Flaky, true, false, "of 5 attempts: 4 pass, 1 crash; crash: died"},
+		"and ends flaky":                         {timing, append(times(19, pass), crash), 0, Flaky, false, true, "of 20 attempts: 19 pass, 1 crash; crash: died"},
+		"never passing, in different ways, is the most frequent one": {plain, append(times(19, fail), crash), 0, Fail, false, true, "of 20 attempts: 19 fail, 1 crash; fail: wrong"},
+		"and the gravest of several as frequent":                     {timing, append(times(10, fail), times(10, crash)...), 0, Crash, false, true, "of 20 attempts: 10 fail, 10 crash; crash: died"},
+		"unsupported once is flaky":                                  {plain, append(times(19, fail), unsupported), 0, Flaky, false, false, "of 20 attempts: 19 fail, 1 unsupported; fail: wrong"},
+		"a timing-dependent crash takes eight":                       {timing, times(7, crash), 0, Crash, true, false, "died"},
+		"a hang takes three":                                         {timing, times(3, Finding{Outcome: Hang, Reason: "no end"}), 0, Hang, false, false, "no end"},
+		"repeat is exact":                                            {plain, times(2, pass), 3, Pass, true, false, ""},
+		"and stops":                                                  {plain, times(3, pass), 3, Pass, false, false, ""},
+		"a harness error is tried again":                             {plain, times(1, harness), 0, Error, true, false, "engine gone"},
+		"three of them are an error":                                 {plain, times(3, harness), 0, Error, false, false, "engine gone"},
+		"too few attempts because of harness errors are an error":    {timing, append(times(3, harness), pass), 0, Error, false, false, "engine gone"},
+		"a harness error beside a pass is not counted":               {plain, []Finding{harness, pass}, 0, Pass, false, false, ""},
+		"harness errors never make a cell flaky":                     {timing, append(times(1, harness), times(5, pass)...), 0, Pass, false, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			decision := Decide(test.feature, Cell{}, test.findings, test.repeat)
+			assert.Equal(t, test.outcome, decision.Verdict.Outcome)
+			assert.Equal(t, test.more, decision.More, "more")
+			assert.Equal(t, test.dossier, decision.Dossier, "dossier")
+			assert.Equal(t, test.reason, decision.Verdict.Reason)
+		})
+	}
+}
+
+func TestInferLayer(t *testing.T) {
+	for name, test := range map[string]struct {
+		outcome      Outcome
+		control, raw bool
+		compared     Compared
+		want         Layer
+	}{
+		"a pass has none":                      {outcome: Pass, raw: true, compared: Compared{Control: Pass}},
+		"an error has none":                    {outcome: Error, raw: true, compared: Compared{Control: Pass}},
+		"red in the control can't be told":     {outcome: Fail, control: true, raw: true},
+		"green in C, red raw":                  {outcome: Crash, raw: true, compared: Compared{Control: Pass}, want: LayerRuntime},
+		"red in C says nothing of the runtime": {outcome: Crash, raw: true, compared: Compared{Control: Fail}},
+		"green raw, red in the binding":        {outcome: Unsupported, compared: Compared{Control: Pass, Raw: Pass}, want: LayerBinding},
+		"red in another way raw":               {outcome: Unsupported, compared: Compared{Control: Pass, Raw: Crash}},
+		"red raw and in the binding":           {outcome: Crash, compared: Compared{Control: Pass, Raw: Crash}, want: LayerRuntime},
+		"raw not measured":                     {outcome: Crash, compared: Compared{Control: Pass}},
+		"control not measured":                 {outcome: Crash, raw: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, InferLayer(test.outcome, test.control, test.raw, test.compared))
+		})
+	}
+}

@@ -1,0 +1,293 @@
+package matrix
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Selection is what a person asked for: globs by path.Match, where an empty
+// list means all.
+type Selection struct {
+	Targets    []string `json:"targets,omitempty"` // "sbcl", "sbcl@*"; without a variant the default one is meant
+	Bindings   []string `json:"bindings,omitempty"`
+	Features   []string `json:"features,omitempty"` // "zero-copy/*"; a group alone means all of it
+	Techniques []string `json:"techniques,omitempty"`
+}
+
+// PlannedClient is one client and its cells, in the order they are attempted.
+type PlannedClient struct {
+	Target  Target
+	Variant Variant
+	Binding Binding
+	Cells   []Cell
+	// Control marks the positive control, which is planned for every selected
+	// feature, whether it was selected or not: limits scale from its time, and
+	// layers are found by comparison with it.
+	Control bool
+}
+
+// Client names the planned client.
+func (p PlannedClient) Client() Client {
+	return Client{Target: p.Target.Name + "@" + p.Variant.Name, Binding: p.Binding.Name}
+}
+
+// Plan is a run's cells in a stable order: the same targets, catalogue and
+// selection give the same plan and digest.
+type Plan struct {
+	Clients []PlannedClient
+	Digest  string
+	Cells   int
+}
+
+// SelectionError says that a selection names something that does not exist, or
+// selects nothing.
+type SelectionError struct {
+	Kind    string   // "target", "binding", "feature", "technique", or "" when the combination is empty
+	Pattern string   // what was asked for
+	Nearest []string // existing names that are close to it
+	All     []string // existing names
+}
+
+func (e *SelectionError) Error() string {
+	if e.Kind == "" {
+		return "the selection matches no cell: each part exists, but no client has them together; `zmqmatrix list` shows which do"
+	}
+	text := fmt.Sprintf("no %s matches %q", e.Kind, e.Pattern)
+	if len(e.Nearest) > 0 {
+		return text + "; did you mean " + strings.Join(e.Nearest, " or ") + "?"
+	}
+	return text + "; there are " + strings.Join(e.All, ", ")
+}
+
+// MakePlan chooses the cells. Every pattern must match something, so that a
+// typing error can't pass for an empty success.
+func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan, error) {
+	if err := checkSelection(targets, catalogue, selection); err != nil {
+		return Plan{}, err
+	}
+	var plan Plan
+	for _, target := range targets {
+		for _, variant := range target.Variants {
+			for _, binding := range target.Bindings {
+				control := target.Role == RolePositiveControl
+				selected := matchesTarget(selection.Targets, target, variant) && matchesAny(selection.Bindings, binding.Name)
+				if !selected && !(control && variant.Default) {
+					continue
+				}
+				client := PlannedClient{Target: target, Variant: variant, Binding: binding, Control: control && variant.Default}
+				techniques := selection.Techniques
+				if !selected {
+					techniques = nil
+				}
+				for _, feature := range catalogue {
+					if !matchesFeature(selection.Features, feature.Name) {
+						continue
+					}
+					for _, technique := range techniquesOf(target, binding, feature.Name) {
+						if matchesAny(techniques, technique) {
+							client.Cells = append(client.Cells, Cell{
+								Target: client.Client().Target, Binding: binding.Name,
+								Feature: feature.Name, Technique: technique,
+							})
+						}
+					}
+				}
+				if len(client.Cells) > 0 {
+					plan.Clients = append(plan.Clients, client)
+				}
+			}
+		}
+	}
+	selectedCells := 0
+	for _, client := range plan.Clients {
+		plan.Cells += len(client.Cells)
+		if matchesTarget(selection.Targets, client.Target, client.Variant) && matchesAny(selection.Bindings, client.Binding.Name) {
+			selectedCells += len(client.Cells)
+		}
+	}
+	if selectedCells == 0 {
+		return Plan{}, &SelectionError{}
+	}
+	slices.SortStableFunc(plan.Clients, func(a, b PlannedClient) int {
+		return cmp.Or(
+			boolOrder(a.Control, b.Control),
+			cmp.Compare(a.Target.Name, b.Target.Name),
+			cmp.Compare(a.Variant.Name, b.Variant.Name),
+			boolOrder(a.Binding.Raw, b.Binding.Raw),
+			cmp.Compare(a.Binding.Name, b.Binding.Name),
+		)
+	})
+	plan.Digest = planDigest(plan, catalogue)
+	return plan, nil
+}
+
+// boolOrder puts true first.
+func boolOrder(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+func planDigest(plan Plan, catalogue []Feature) string {
+	hash := sha256.New()
+	versions := map[string]int{}
+	for _, feature := range catalogue {
+		versions[feature.Name] = feature.Version
+	}
+	for _, client := range plan.Clients {
+		for _, cell := range client.Cells {
+			fmt.Fprintf(hash, "%s %d\n", cell, versions[cell.Feature])
+		}
+	}
+	return "sha256:" + hex.EncodeToString(hash.Sum(nil))
+}
+
+// techniquesOf lists a feature's techniques for a binding, in order of
+// preference: the binding's own table if it has one, else the target's; the
+// longest matching glob wins; without any it is plain alone.
+func techniquesOf(target Target, binding Binding, feature string) []string {
+	table := target.Techniques
+	if binding.Techniques != nil {
+		table = binding.Techniques
+	}
+	best, found := "", []string{"plain"}
+	for glob, techniques := range table {
+		if ok, _ := path.Match(glob, feature); ok && len(glob) > len(best) {
+			best, found = glob, techniques
+		}
+	}
+	return found
+}
+
+func matchesAny(patterns []string, name string) bool {
+	if len(patterns) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, _ := path.Match(pattern, name)
+		return ok
+	})
+}
+
+func matchesTarget(patterns []string, target Target, variant Variant) bool {
+	if len(patterns) == 0 {
+		return variant.Default
+	}
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		if strings.Contains(pattern, "@") {
+			ok, _ := path.Match(pattern, target.Name+"@"+variant.Name)
+			return ok
+		}
+		ok, _ := path.Match(pattern, target.Name)
+		return ok && variant.Default
+	})
+}
+
+func matchesFeature(patterns []string, name string) bool {
+	if len(patterns) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		if !strings.Contains(pattern, "/") {
+			pattern += "/*"
+		}
+		ok, _ := path.Match(pattern, name)
+		return ok
+	})
+}
+
+// checkSelection holds every pattern to match at least one existing name.
+func checkSelection(targets []Target, catalogue []Feature, selection Selection) error {
+	var targetNames, bindingNames, featureNames, techniqueNames []string
+	for _, target := range targets {
+		targetNames = append(targetNames, target.Name)
+		for _, variant := range target.Variants {
+			targetNames = append(targetNames, target.Name+"@"+variant.Name)
+		}
+		for _, binding := range target.Bindings {
+			bindingNames = append(bindingNames, binding.Name)
+			for _, feature := range catalogue {
+				techniqueNames = append(techniqueNames, techniquesOf(target, binding, feature.Name)...)
+			}
+		}
+	}
+	for _, feature := range catalogue {
+		featureNames = append(featureNames, feature.Name, feature.Group())
+	}
+	for _, list := range []struct {
+		kind            string
+		patterns, names []string
+	}{
+		{"target", selection.Targets, targetNames},
+		{"binding", selection.Bindings, bindingNames},
+		{"feature", selection.Features, featureNames},
+		{"technique", selection.Techniques, techniqueNames},
+	} {
+		slices.Sort(list.names)
+		names := slices.Compact(list.names)
+		for _, pattern := range list.patterns {
+			if _, err := path.Match(pattern, ""); err != nil {
+				return fmt.Errorf("%s pattern %q: %w; a glob has *, ? and [a-z]", list.kind, pattern, err)
+			}
+			if !slices.ContainsFunc(names, func(name string) bool { ok, _ := path.Match(pattern, name); return ok }) {
+				return &SelectionError{Kind: list.kind, Pattern: pattern, Nearest: Nearest(pattern, names), All: names}
+			}
+		}
+	}
+	return nil
+}
+
+// Nearest returns up to three names that a person who typed word may have
+// meant, best first: at most a third of its letters wrong, or part of a name.
+func Nearest(word string, names []string) []string {
+	type scored struct {
+		name     string
+		distance int
+	}
+	var close []scored
+	for _, name := range names {
+		distance := editDistance(word, name)
+		switch {
+		case distance <= max(2, len(word)/3):
+			close = append(close, scored{name, distance})
+		case len(word) >= 3 && strings.Contains(name, word):
+			close = append(close, scored{name, len(name)})
+		}
+	}
+	slices.SortStableFunc(close, func(a, b scored) int { return cmp.Compare(a.distance, b.distance) })
+	var names3 []string
+	for _, candidate := range close[:min(3, len(close))] {
+		names3 = append(names3, candidate.name)
+	}
+	return names3
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		previous := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := previous
+			if a[i] != b[j] {
+				cost++
+			}
+			previous = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,132 @@
+package matrix
+
+import "time"
+
+// RecordSchema names the version of the run record.
+const RecordSchema = "zmqmatrix/record/v1"
+
+// Line is one line of the run record: Type says which of the others is set.
+type Line struct {
+	Type    LineType       `json:"type"`
+	Header  *Header        `json:"header,omitempty"`
+	Client  *ClientAccount `json:"client,omitempty"`
+	Attempt *Attempt       `json:"attempt,omitempty"`
+	Verdict *Verdict       `json:"verdict,omitempty"`
+	Footer  *Footer        `json:"footer,omitempty"`
+}
+
+// LineType says what a line of the record holds.
+type LineType string
+
+// The line types, in the order in which they first appear.
+const (
+	LineHeader  LineType = "header"
+	LineClient  LineType = "client"
+	LineAttempt LineType = "attempt"
+	LineVerdict LineType = "verdict"
+	LineFooter  LineType = "footer"
+)
+
+// Header opens a record: what was run, where and by which version.
+type Header struct {
+	Schema      string      `json:"schema"`
+	Run         string      `json:"run"`  // "20261123T201500Z-1f3a"
+	Tool        string      `json:"tool"` // version of zmqmatrix
+	Started     time.Time   `json:"started"`
+	Runtime     string      `json:"runtime"`
+	Environment Environment `json:"environment"`
+	PlanDigest  string      `json:"plan_digest"`
+	Cells       int         `json:"cells"`
+	Seed        uint64      `json:"seed"`
+	// Selection is what was asked for on the command line, so that a resumed
+	// run asks for the same.
+	Selection Selection `json:"selection"`
+	Repeat    int       `json:"repeat,omitempty"`
+	// Fresh: no attempt of an earlier run may be reused, also when it is resumed.
+	Fresh bool `json:"fresh,omitempty"`
+}
+
+// ClientAccount is what preparing a client came to.
+type ClientAccount struct {
+	Client
+	Title    string   `json:"title"`
+	Family   string   `json:"family"`
+	Suite    string   `json:"suite"`
+	Packages []string `json:"packages,omitempty"`
+	Raw      bool     `json:"raw,omitempty"`
+	Control  bool     `json:"control,omitempty"`
+	Image    string   `json:"image,omitempty"` // Place.Digest
+	Hello    *Hello   `json:"hello,omitempty"` // identity, from the negative probe
+	// Trusted: asked for a feature with a random name, the client said
+	// unsupported; only then is its word believed.
+	Trusted bool `json:"trusted"`
+	// Distrust says what it did instead.
+	Distrust string `json:"distrust,omitempty"`
+	// NotRun says why the client can't be had here; Error why the harness
+	// could not prepare it.
+	NotRun string `json:"not_run,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// Attempt is one execution of a cell, its evidence and what was found in it.
+type Attempt struct {
+	Number int `json:"number"` // from 1, within the cell
+	// Key digests everything that the attempt's evidence depends on but its
+	// seed; an attempt with the same key may be reused by a later run.
+	Key      string        `json:"key"`
+	Started  time.Time     `json:"started"`
+	Duration time.Duration `json:"duration"`
+	// Traced attempts follow the probe with ptrace for a dossier; they don't
+	// count towards the verdict, since the watcher changes what it watches.
+	Traced bool `json:"traced,omitempty"`
+	// ReusedFrom is the run that made the attempt, if it was not this one.
+	ReusedFrom string   `json:"reused_from,omitempty"`
+	Evidence   Evidence `json:"evidence"`
+	Finding    Finding  `json:"finding"`
+}
+
+// Verdict is what the judge concludes from a cell's attempts.
+type Verdict struct {
+	Cell
+	Outcome  Outcome `json:"outcome"`
+	Reason   string  `json:"reason,omitempty"`
+	Layer    Layer   `json:"layer,omitempty"`
+	Signal   string  `json:"signal,omitempty"`
+	Attempts int     `json:"attempts"`
+	Passes   int     `json:"passes"`
+	Reused   int     `json:"reused,omitempty"` // of the attempts, how many an earlier run made
+	// Slowest is the longest attempt, for planning shards.
+	Slowest time.Duration `json:"slowest"`
+}
+
+// Footer closes a record; one without it is unfinished.
+type Footer struct {
+	Finished time.Time       `json:"finished"`
+	Counts   map[Outcome]int `json:"counts"` // cells by outcome
+	Attempts int             `json:"attempts"`
+	Reused   int             `json:"reused"`
+	Controls []ControlResult `json:"controls"`
+}
+
+// ControlResult compares a control's verdict with what it must be.
+type ControlResult struct {
+	Name     string  `json:"name"`
+	Expected Outcome `json:"expected"`
+	Outcome  Outcome `json:"outcome"`
+	Reason   string  `json:"reason,omitempty"`
+}
+
+// Recorder keeps the record. Append returns when the line can survive the
+// death of the process.
+type Recorder interface {
+	Append(line Line) error
+}
+
+// Prior finds attempts made before: by this run, when it is resumed, or by an
+// earlier one with the same key.
+type Prior interface {
+	// Attempts returns the recorded attempts of the cell under that key, in
+	// order; Attempt.ReusedFrom is empty for those of the resumed run itself,
+	// which are in the record already.
+	Attempts(cell Cell, key string) ([]Attempt, error)
+}

@@ -1,0 +1,666 @@
+package matrix
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Options of Run.
+type Options struct {
+	Plan      Plan
+	Catalogue []Feature
+	Runtime   Runtime
+	Recorder  Recorder
+	Prior     Prior  // nil: nothing is reused
+	Header    Header // Run, Tool, Selection, Repeat and Seed from the caller; the runner fills in the rest
+	Resumed   bool   // the record has its header already
+	Parallel  int    // clients at once; 0: as many as cores
+	Repeat    int    // attempts of every cell; 0: until it is decided
+	// Observe is told of what happens, from several goroutines; it may be nil
+	// and must be quick.
+	Observe func(Event)
+}
+
+// Limits that no target sets. The wall limit of an attempt is the feature's own
+// plus controlFactor times what the positive control took for it on this
+// machine under this load: generous, since a hang that is none is a wrong
+// verdict and a late one costs only minutes.
+const (
+	controlFactor = 20
+	cpuFactor     = 4
+	outputBytes   = 1 << 20
+)
+
+// closeTimeout bounds clean-up after a cancelled context.
+const closeTimeout = 10 * time.Second
+
+// Run runs the plan: it prepares the clients, attempts each cell until it is
+// decided, records every attempt before the next one begins, and ends with a
+// footer. When the context is cancelled the attempts under way are killed, what
+// finished is in the record, there is no footer and the error is the context's.
+func Run(ctx context.Context, options Options) (Footer, error) {
+	environment, err := options.Runtime.Environment(ctx)
+	if err != nil {
+		return Footer{}, fmt.Errorf("describing the %s runtime: %w", options.Runtime.Name(), err)
+	}
+	run := &run{
+		Options:     options,
+		environment: environment,
+		features:    map[string]Feature{},
+		keyTexts:    map[string]string{},
+		footer:      Footer{Counts: map[Outcome]int{}},
+		below:       map[Client]outcomes{},
+		control:     map[string]time.Duration{},
+		done:        map[Client]chan struct{}{},
+	}
+	for _, feature := range options.Catalogue {
+		run.features[feature.Name] = feature
+		run.keyTexts[feature.Name] = keyText(feature)
+	}
+	if run.Parallel <= 0 {
+		run.Parallel = environment.Cores
+	}
+	if run.Parallel <= 0 {
+		run.Parallel = runtime.NumCPU()
+	}
+	if !options.Resumed {
+		header := options.Header
+		header.Schema, header.Runtime, header.Environment = RecordSchema, options.Runtime.Name(), environment
+		header.PlanDigest, header.Cells, header.Repeat = options.Plan.Digest, options.Plan.Cells, options.Repeat
+		if err := run.append(Line{Type: LineHeader, Header: &header}); err != nil {
+			return Footer{}, err
+		}
+	}
+	if err := run.clients(ctx); err != nil {
+		return Footer{}, err
+	}
+	run.footer.Finished = time.Now().UTC()
+	if err := run.append(Line{Type: LineFooter, Footer: &run.footer}); err != nil {
+		return Footer{}, err
+	}
+	return run.footer, nil
+}
+
+// run is one run under way.
+type run struct {
+	Options
+	environment Environment
+	features    map[string]Feature
+	keyTexts    map[string]string // keyText, by feature
+
+	endpoint endpointKeeper
+	// alone lets attempts of timing-dependent cells have the machine to
+	// themselves: they take it for writing, all others for reading.
+	alone sync.RWMutex
+
+	mu      sync.Mutex // guards what follows
+	footer  Footer
+	below   map[Client]outcomes      // of the control and the raw bindings
+	control map[string]time.Duration // slowest attempt of the control, by feature it passed
+	done    map[Client]chan struct{} // closed when a client's cells are decided
+
+	controlClient Client
+	controlSuite  string
+}
+
+func (r *run) append(line Line) error {
+	if err := r.Recorder.Append(line); err != nil {
+		return fmt.Errorf("recording: %w", err)
+	}
+	return nil
+}
+
+func (r *run) observe(event Event) {
+	if r.Observe != nil {
+		event.Time = time.Now()
+		r.Observe(event)
+	}
+}
+
+// clients prepares every client, then has their cells decided. Cells begin when
+// the last client is ready, so that no attempt runs beside an image's build,
+// and a client's cells begin when those that its layers are compared with are
+// decided.
+func (r *run) clients(ctx context.Context) (err error) {
+	r.endpoint.start = r.Runtime.StartEndpoint
+	clients := make([]*client, len(r.Plan.Clients))
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		for _, client := range clients {
+			err = errors.Join(err, client.place.close(closing))
+		}
+		err = errors.Join(err, r.endpoint.close(closing))
+	}()
+	for i, planned := range r.Plan.Clients {
+		r.done[planned.Client()] = make(chan struct{})
+		if planned.Control {
+			r.controlClient, r.controlSuite = planned.Client(), planned.Variant.Suite
+		}
+		clients[i] = &client{PlannedClient: planned, place: placeKeeper{prepare: func(ctx context.Context) (Place, error) {
+			r.observe(Event{Kind: EventPreparing, Client: planned.Client()})
+			return r.Runtime.Prepare(ctx, planned.Target, planned.Variant, planned.Binding)
+		}}}
+	}
+	var preparing sync.WaitGroup
+	for _, client := range clients {
+		preparing.Go(func() { _, client.unprepared = client.place.get(ctx) })
+	}
+	preparing.Wait()
+
+	group, ctx := errgroup.WithContext(ctx)
+	slots := make(chan struct{}, r.Parallel)
+	for _, client := range clients {
+		group.Go(func() error {
+			defer close(r.done[client.Client()])
+			for _, other := range r.waitsFor(client.PlannedClient) {
+				select {
+				case <-r.done[other]:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return r.client(ctx, client)
+		})
+	}
+	return group.Wait()
+}
+
+// client is a planned client under way.
+type client struct {
+	PlannedClient
+	place      placeKeeper
+	unprepared error // why it has no place
+}
+
+// waitsFor lists the clients that the client's red cells are compared with.
+func (r *run) waitsFor(client PlannedClient) []Client {
+	var below []Client
+	for _, other := range r.Plan.Clients {
+		switch {
+		case other.Client() == client.Client() || client.Control:
+		case other.Control, other.Binding.Raw && other.Client().Target == client.Client().Target:
+			below = append(below, other.Client())
+		}
+	}
+	return below
+}
+
+// client has one client's cells decided.
+func (r *run) client(ctx context.Context, client *client) error {
+	name := client.Client()
+	account := &ClientAccount{
+		Client: name, Title: client.Target.Title, Family: client.Target.Family, Suite: client.Variant.Suite,
+		Packages: client.Variant.Packages, Raw: client.Binding.Raw, Control: client.Control,
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(client.unprepared, ErrUnavailable):
+		account.NotRun = client.unprepared.Error()
+	case client.unprepared != nil:
+		account.Error = client.unprepared.Error()
+	default:
+		account.Image = client.place.now.Digest()
+		if err := r.introduce(ctx, client, account); err != nil {
+			return err
+		}
+	}
+	if err := r.append(Line{Type: LineClient, Client: account}); err != nil {
+		return err
+	}
+	r.observe(Event{Kind: EventPrepared, Client: name, Account: account})
+	for _, cell := range client.Cells {
+		var verdict Verdict
+		switch {
+		case account.NotRun != "":
+			verdict = Verdict{Cell: cell, Outcome: NotRun, Reason: account.NotRun}
+		case account.Error != "":
+			verdict = Verdict{Cell: cell, Outcome: Error, Reason: account.Error}
+		default:
+			decided, err := r.cell(ctx, client, account, cell)
+			if err != nil {
+				return err
+			}
+			verdict = decided
+		}
+		if err := r.conclude(client.PlannedClient, verdict); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// introduce asks the client for a feature with a random name, which tells who
+// it is and whether its "unsupported" can be believed.
+func (r *run) introduce(ctx context.Context, client *client, account *ClientAccount) error {
+	digest := sha256.Sum256(append(append(r.seedText(), "negative probe\x00"...), client.Client().String()...))
+	feature := Feature{
+		Name: fmt.Sprintf("zz%x/%x", digest[:3], digest[3:8]),
+		Wall: 30 * time.Second,
+		Judge: func(Evidence) Finding {
+			return Finding{Outcome: Fail, Reason: "said done of a feature that does not exist"}
+		},
+	}
+	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: feature.Name, Technique: "plain"}
+	var attempt Attempt
+	for range errorAttempts {
+		var err error
+		if attempt, err = r.attempt(ctx, client, feature, cell, 1, "", true, false); err != nil {
+			return err
+		}
+		if attempt.Finding.Outcome != Error {
+			break
+		}
+	}
+	account.Hello = attempt.Evidence.Report.Hello
+	finding, closing := attempt.Finding, attempt.Evidence.Report.Closing
+	switch {
+	case finding.Outcome == Error:
+		account.Error = "the negative probe: " + finding.Reason
+	case closing.Type == ClosingUnsupported && slices.Contains(unknown(cell), closing.Reason):
+		account.Trusted = true
+	case closing.Type == ClosingUnsupported:
+		// One that says so of everything, whatever it was asked.
+		account.Distrust = fmt.Sprintf("asked for the feature %s, which does not exist, it said unsupported, but not with the reason %q: %s", feature.Name, unknown(cell)[0], closing.Reason)
+	default:
+		account.Distrust = fmt.Sprintf("asked for the feature %s, which does not exist: %s: %s", feature.Name, finding.Outcome, finding.Reason)
+	}
+	return nil
+}
+
+// cell has one cell decided: recorded attempts with the same key first, then
+// new ones.
+func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, cell Cell) (Verdict, error) {
+	feature := r.features[cell.Feature]
+	place, err := client.place.get(ctx)
+	if err != nil {
+		return Verdict{Cell: cell, Outcome: Error, Reason: err.Error()}, ctx.Err()
+	}
+	key := r.key(place.Digest(), client.PlannedClient, feature, cell)
+	var earlier []Attempt
+	if r.Prior != nil {
+		if earlier, err = r.Prior.Attempts(cell, key); err != nil {
+			return Verdict{}, fmt.Errorf("reading earlier attempts of %s: %w", cell, err)
+		}
+	}
+	// An attempt that was the harness's fault is not reused: it says nothing
+	// about the client, and its cause may be gone.
+	made := len(earlier)
+	earlier = slices.DeleteFunc(earlier, func(attempt Attempt) bool { return attempt.Evidence.HarnessError != "" })
+	number := made - len(earlier)
+	var findings []Finding
+	var slowest time.Duration
+	reused, traces, hasDossier := 0, 0, false
+	decision := Decide(feature, cell, nil, r.Repeat)
+	for decision.More || decision.Dossier && !hasDossier {
+		number++
+		traced := !decision.More
+		var attempt Attempt
+		if len(earlier) > 0 {
+			attempt, earlier = earlier[0], earlier[1:]
+			attempt.Number = number
+			// The evidence is what was recorded; the finding is today's judge's.
+			attempt.Finding = Conclude(feature, account.Trusted, attempt.Evidence)
+			if attempt.ReusedFrom != "" {
+				if !attempt.Traced {
+					reused++
+				}
+				err = r.append(Line{Type: LineAttempt, Attempt: &attempt})
+			}
+		} else {
+			r.observe(Event{Kind: EventAttempting, Cell: cell})
+			if attempt, err = r.attempt(ctx, client, feature, cell, number, key, account.Trusted, traced); err != nil {
+				return Verdict{}, err
+			}
+			err = r.append(Line{Type: LineAttempt, Attempt: &attempt})
+		}
+		if err != nil {
+			return Verdict{}, err
+		}
+		r.observe(Event{Kind: EventAttempt, Cell: cell, Attempt: &attempt})
+		if attempt.Traced {
+			traces++
+			dossier := attempt.Evidence.Account.Dossier
+			hasDossier = dossier != nil && dossier.Backtrace != "" || traces == tracedAttempts
+			continue
+		}
+		findings = append(findings, attempt.Finding)
+		slowest = max(slowest, attempt.Duration)
+		decision = Decide(feature, cell, findings, r.Repeat)
+	}
+	verdict := decision.Verdict
+	verdict.Reused, verdict.Slowest = reused, slowest
+	r.mu.Lock()
+	r.footer.Attempts += len(findings)
+	r.footer.Reused += reused
+	r.mu.Unlock()
+	return verdict, nil
+}
+
+// conclude gives the verdict its layer, records it and remembers what others
+// are compared with.
+func (r *run) conclude(client PlannedClient, verdict Verdict) error {
+	r.mu.Lock()
+	if verdict.Outcome.Red() {
+		if verdict.Layer == "" {
+			verdict.Layer = InferLayer(verdict.Outcome, client.Control, client.Binding.Raw, r.compared(client, verdict.Cell))
+		}
+		if verdict.Outcome == Hang && !client.Control && r.control[verdict.Feature] == 0 {
+			// Nothing shows that this machine ends it in time at all.
+			verdict.Outcome, verdict.Layer = Error, ""
+			verdict.Reason += "; the positive control did not pass it either, so that this is no statement about the client"
+		}
+	}
+	r.footer.Counts[verdict.Outcome]++
+	if client.Control {
+		if verdict.Outcome == Pass {
+			r.control[verdict.Feature] = max(r.control[verdict.Feature], verdict.Slowest)
+		}
+		r.footer.Controls = append(r.footer.Controls, ControlResult{
+			Name: verdict.Cell.String(), Expected: Pass, Outcome: verdict.Outcome, Reason: verdict.Reason,
+		})
+	}
+	if client.Control || client.Binding.Raw {
+		known := r.below[client.Client()]
+		if known == nil {
+			known = make(outcomes, 2*len(client.Cells))
+			r.below[client.Client()] = known
+		}
+		known.add(verdict)
+	}
+	r.mu.Unlock()
+	if err := r.append(Line{Type: LineVerdict, Verdict: &verdict}); err != nil {
+		return err
+	}
+	r.observe(Event{Kind: EventVerdict, Cell: verdict.Cell, Verdict: &verdict})
+	return nil
+}
+
+// outcomes are a client's, by feature and technique; the empty technique stands
+// for the feature's best one.
+type outcomes map[[2]string]Outcome
+
+func (o outcomes) add(verdict Verdict) {
+	o[[2]string{verdict.Feature, verdict.Technique}] = verdict.Outcome
+	best := [2]string{verdict.Feature, ""}
+	if known, ok := o[best]; !ok || verdict.Outcome.Rank() < known.Rank() {
+		o[best] = verdict.Outcome
+	}
+}
+
+func (o outcomes) of(cell Cell) Outcome {
+	if outcome, ok := o[[2]string{cell.Feature, cell.Technique}]; ok {
+		return outcome
+	}
+	return o[[2]string{cell.Feature, ""}]
+}
+
+// compared looks up the same feature in the control and the raw binding. The
+// caller holds mu.
+func (r *run) compared(client PlannedClient, cell Cell) Compared {
+	var compared Compared
+	if client.Variant.Suite == r.controlSuite {
+		// Another suite has another libzmq, of which the control says nothing.
+		compared.Control = r.below[r.controlClient].of(cell)
+	}
+	for client, outcomes := range r.below {
+		if client.Target == cell.Target && client.Binding != cell.Binding {
+			compared.Raw = outcomes.of(cell)
+		}
+	}
+	return compared
+}
+
+// attempt makes one attempt. An error means that the run can't go on; a fault
+// of the harness in this one attempt is evidence of the outcome Error.
+func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, number int, key string, trusted, traced bool) (Attempt, error) {
+	if feature.Timing {
+		r.alone.Lock()
+		defer r.alone.Unlock()
+	} else {
+		r.alone.RLock()
+		defer r.alone.RUnlock()
+	}
+	attempt := Attempt{Number: number, Key: key, Started: time.Now().UTC(), Traced: traced}
+	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, number, ""), Params: feature.Params}
+	if err := r.perform(ctx, client, feature, &attempt); err != nil {
+		if ctx.Err() != nil {
+			return Attempt{}, ctx.Err()
+		}
+		attempt.Evidence.HarnessError = err.Error()
+	}
+	attempt.Duration = time.Since(attempt.Started)
+	attempt.Finding = Conclude(feature, trusted, attempt.Evidence)
+	return attempt, nil
+}
+
+// perform fills in the attempt's evidence.
+func (r *run) perform(ctx context.Context, client *client, feature Feature, attempt *Attempt) error {
+	evidence := &attempt.Evidence
+	place, err := client.place.get(ctx)
+	if err != nil {
+		return fmt.Errorf("preparing %s again: %w", client.Client(), err)
+	}
+	task := Task{
+		Env: map[string]string{
+			"ZM_PROTOCOL":  strconv.Itoa(Protocol),
+			"ZM_FEATURE":   evidence.Cell.Feature,
+			"ZM_TECHNIQUE": evidence.Cell.Technique,
+			"ZM_SEED":      strconv.FormatUint(evidence.Seed, 10),
+		},
+		Bounds: r.bounds(client.Target.Limits, feature),
+		Trace:  attempt.Traced,
+	}
+	for _, part := range client.Binding.Command {
+		task.Command = append(task.Command, place.Expand(part))
+	}
+	if feature.Witness && client.Binding.Witness != "" {
+		task.Witness = place.Expand(client.Binding.Witness)
+	}
+	for param, value := range feature.Params {
+		task.Env["ZM_PARAM_"+variable(param)] = value
+	}
+	var endpoint Endpoint
+	if len(feature.Lane) > 0 {
+		evidence.Sockets = slices.Clone(feature.Lane)
+		for i := range evidence.Sockets {
+			evidence.Sockets[i].Seed = r.seed(evidence.Cell, attempt.Number, evidence.Sockets[i].Name)
+		}
+		if endpoint, err = r.endpoint.get(ctx); err != nil {
+			return fmt.Errorf("starting the endpoint: %w", err)
+		}
+		if evidence.Lane, err = endpoint.Open(ctx, LaneRequest{Sockets: evidence.Sockets}); err != nil {
+			return r.endpoint.lost(ctx, endpoint, fmt.Errorf("opening a lane: %w", err))
+		}
+		for name, address := range evidence.Lane.Endpoints {
+			task.Env["ZM_ENDPOINT_"+variable(name)] = address
+		}
+		task.Env["ZM_ENDPOINT"] = evidence.Lane.Endpoints[evidence.Sockets[0].Name]
+	}
+	evidence.Account, err = place.Run(ctx, task)
+	if err != nil {
+		err = client.place.lost(ctx, place, fmt.Errorf("running the probe: %w", err))
+	}
+	if endpoint != nil {
+		// The lane is closed even if the probe could not be run: it would hold
+		// its ports for the rest of the run.
+		seen, closeError := endpoint.CloseLane(ctx, evidence.Lane.ID)
+		evidence.Seen = seen
+		if closeError != nil {
+			err = errors.Join(err, r.endpoint.lost(ctx, endpoint, fmt.Errorf("closing the lane: %w", closeError)))
+		}
+	}
+	evidence.Report = ParseReport(evidence.Account.Stdout, evidence.Account.StdoutLost)
+	evidence.Account.Stdout = nil
+	return err
+}
+
+// variable is a name as it stands in an environment variable.
+func variable(name string) string {
+	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// bounds are the limits of one attempt of the feature.
+func (r *run) bounds(limits Limits, feature Feature) Bounds {
+	r.mu.Lock()
+	control := r.control[feature.Name]
+	r.mu.Unlock()
+	factor := max(1, limits.TimeFactor)
+	wall := time.Duration(factor * float64(feature.Wall+controlFactor*control))
+	return Bounds{Wall: wall, CPU: cpuFactor * wall, MemoryMiB: limits.MemoryMiB, Output: outputBytes, Processes: limits.Processes}
+}
+
+// seed is what an attempt's or one of its sockets' bytes are made from: the
+// same run seed, cell and number give the same, and none tells another. 32 bits,
+// which is what Payload uses.
+func (r *run) seed(cell Cell, number int, socket string) uint64 {
+	text := appendCell(r.seedText(), cell)
+	text = strconv.AppendInt(append(text, 0), int64(number), 10)
+	digest := sha256.Sum256(append(append(text, 0), socket...))
+	return uint64(binary.BigEndian.Uint32(digest[:]))
+}
+
+// seedText begins what a digest that the run's seed decides is made from.
+func (r *run) seedText() []byte {
+	return append(strconv.AppendUint(make([]byte, 0, 256), r.Header.Seed, 10), 0)
+}
+
+// appendCell appends what Cell.String returns.
+func appendCell(text []byte, cell Cell) []byte {
+	text = append(append(text, cell.Target...), '/')
+	text = append(append(text, cell.Binding...), '/')
+	text = append(append(text, cell.Feature...), '/')
+	return append(text, cell.Technique...)
+}
+
+// key digests what an attempt's evidence depends on but its seed: the machine, the client's
+// image, command, witness and limits, the endpoint, the cell, and the feature's
+// version, parameters, lane and limit.
+func (r *run) key(image string, client PlannedClient, feature Feature, cell Cell) string {
+	text := make([]byte, 0, 1024)
+	text = append(strconv.AppendInt(text, Protocol, 10), '\n')
+	for _, part := range []string{image, r.environment.EndpointDigest, r.environment.Engine, r.environment.Host, client.Binding.Witness} {
+		text = append(append(text, part...), '\n')
+	}
+	for _, part := range client.Binding.Command {
+		text = append(append(text, part...), 0)
+	}
+	limits := client.Target.Limits
+	text = append(strconv.AppendInt(append(text, '\n'), int64(limits.MemoryMiB), 10), ' ')
+	text = append(strconv.AppendInt(text, int64(limits.Processes), 10), ' ')
+	text = append(strconv.AppendFloat(text, limits.TimeFactor, 'g', -1, 64), '\n')
+	text = append(appendCell(text, cell), '\n')
+	digest := sha256.Sum256(append(text, r.keyTexts[feature.Name]...))
+	return hex.EncodeToString(digest[:])
+}
+
+// keyText is the feature's part of what key digests.
+func keyText(feature Feature) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d %s\n", feature.Version, feature.Wall)
+	for _, param := range slices.Sorted(maps.Keys(feature.Params)) {
+		fmt.Fprintf(&text, "%s=%s\n", param, feature.Params[param])
+	}
+	for _, socket := range feature.Lane {
+		fmt.Fprintf(&text, "%s %s %d %v %d\n", socket.Name, socket.Role, socket.Count, socket.Sizes, socket.Parts)
+	}
+	return text.String()
+}
+
+// endpointKeeper starts the endpoint when it is first needed, and again when it
+// is lost.
+type endpointKeeper struct {
+	start func(context.Context) (Endpoint, error)
+	mu    sync.Mutex
+	now   Endpoint
+}
+
+func (k *endpointKeeper) get(ctx context.Context) (Endpoint, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now == nil {
+		started, err := k.start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k.now = started
+	}
+	return k.now, nil
+}
+
+// lost drops the endpoint after an error, so that the next attempt has a new
+// one, and returns the error.
+func (k *endpointKeeper) lost(ctx context.Context, endpoint Endpoint, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now == endpoint {
+		k.now = nil
+		return errors.Join(err, endpoint.Close(ctx))
+	}
+	return err
+}
+
+func (k *endpointKeeper) close(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now == nil {
+		return nil
+	}
+	defer func() { k.now = nil }()
+	return k.now.Close(ctx)
+}
+
+// placeKeeper has a client's place, and prepares it anew when it is lost.
+type placeKeeper struct {
+	prepare func(context.Context) (Place, error)
+	now     Place
+}
+
+func (k *placeKeeper) get(ctx context.Context) (Place, error) {
+	if k.now == nil {
+		place, err := k.prepare(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k.now = place
+	}
+	return k.now, nil
+}
+
+func (k *placeKeeper) lost(ctx context.Context, place Place, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	k.now = nil
+	return errors.Join(err, place.Close(ctx))
+}
+
+func (k *placeKeeper) close(ctx context.Context) error {
+	if k.now == nil {
+		return nil
+	}
+	return k.now.Close(ctx)
+}

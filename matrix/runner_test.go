@@ -1,0 +1,463 @@
+package matrix_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/fake"
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
+
+// memory records lines and gives them back as prior attempts.
+type memory struct {
+	mu    sync.Mutex
+	lines []matrix.Line
+	fail  error // returned from the line after the next failAfter
+	after int
+}
+
+func (m *memory) Append(line matrix.Line) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil && len(m.lines) >= m.after {
+		return m.fail
+	}
+	m.lines = append(m.lines, line)
+	return nil
+}
+
+func (m *memory) verdicts() map[string]matrix.Verdict {
+	verdicts := map[string]matrix.Verdict{}
+	for _, line := range m.lines {
+		if line.Verdict != nil {
+			verdicts[line.Verdict.Cell.String()] = *line.Verdict
+		}
+	}
+	return verdicts
+}
+
+func (m *memory) attempts() []matrix.Attempt {
+	var attempts []matrix.Attempt
+	for _, line := range m.lines {
+		if line.Attempt != nil {
+			attempts = append(attempts, *line.Attempt)
+		}
+	}
+	return attempts
+}
+
+// prior gives a record's attempts to another run.
+type prior struct {
+	attempts []matrix.Attempt
+	from     string
+}
+
+func (p prior) Attempts(cell matrix.Cell, key string) ([]matrix.Attempt, error) {
+	var found []matrix.Attempt
+	for _, attempt := range p.attempts {
+		if attempt.Evidence.Cell == cell && attempt.Key == key {
+			attempt.ReusedFrom = p.from
+			found = append(found, attempt)
+		}
+	}
+	return found, nil
+}
+
+func target(name, role string, bindings ...matrix.Binding) matrix.Target {
+	return matrix.Target{
+		Name: name, Role: role, Title: name, Bindings: bindings,
+		Variants: []matrix.Variant{{Name: "one", Suite: "bookworm", Default: true}, {Name: "two", Suite: "trixie"}},
+		Limits:   matrix.Limits{MemoryMiB: 100, Processes: 10, TimeFactor: 2},
+		Techniques: map[string][]string{
+			"g/*": {"plain"}, "g/thread": {"plain", "mended"},
+		},
+	}
+}
+
+func binding(name string, raw bool) matrix.Binding {
+	return matrix.Binding{Name: name, Raw: raw, Command: []string{"{dir}/probe", name}, Witness: "{dir}/witness.so"}
+}
+
+func catalogue() []matrix.Feature {
+	pass := func(matrix.Evidence) matrix.Finding { return matrix.Finding{Outcome: matrix.Pass} }
+	return []matrix.Feature{
+		{Name: "g/simple", Version: 1, Wall: time.Second, Judge: pass, Params: map[string]string{"some-size": "3"}},
+		{Name: "g/thread", Version: 1, Wall: time.Second, Judge: pass, Timing: true},
+		{Name: "h/lane", Version: 1, Wall: time.Second, Witness: true, Judge: pass, Lane: []matrix.SocketSpec{
+			{Name: "sink", Role: matrix.RoleSink, Count: 1, Sizes: []int{1}}, {Name: "second-one", Role: matrix.RoleSource, Count: 1, Sizes: []int{1}},
+		}},
+	}
+}
+
+func targets() []matrix.Target {
+	return []matrix.Target{
+		target("a", "", binding("raw", true), binding("high", false)),
+		target("c", matrix.RolePositiveControl, binding("libzmq", true)),
+	}
+}
+
+func options(t testing.TB, script fake.Script, recorder matrix.Recorder) matrix.Options {
+	t.Helper()
+	plan, err := matrix.MakePlan(targets(), catalogue(), matrix.Selection{})
+	require.NoError(t, err)
+	return matrix.Options{
+		Plan: plan, Catalogue: catalogue(), Runtime: fake.New(script), Recorder: recorder,
+		Header: matrix.Header{Run: "run1", Tool: "test", Seed: 42},
+	}
+}
+
+// only answers for one cell and lets all others pass.
+func only(cell string, answer func(attempt fake.Attempt) (fake.Answer, error)) func(context.Context, fake.Attempt) (fake.Answer, error) {
+	return func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		if strings.Join([]string{attempt.Client.String(), attempt.Feature, attempt.Technique}, "/") == cell {
+			return answer(attempt)
+		}
+		return fake.Passing(ctx, attempt)
+	}
+}
+
+func TestRunDecidesEveryCell(t *testing.T) {
+	record := &memory{}
+	options := options(t, fake.Script{}, record)
+	footer, err := matrix.Run(t.Context(), options)
+	require.NoError(t, err)
+	assert.Equal(t, map[matrix.Outcome]int{matrix.Pass: 12}, footer.Counts)
+	assert.Equal(t, 12, options.Plan.Cells)
+	assert.Equal(t, 4, len(footer.Controls))
+	assert.Equal(t, 3*(1+5+5+1), footer.Attempts, "timing-dependent cells are attempted five times")
+	assert.Zero(t, options.Runtime.(*fake.Runtime).Open(), "places and endpoint are closed")
+	assert.Equal(t, matrix.LineHeader, record.lines[0].Type)
+	assert.Equal(t, matrix.LineFooter, record.lines[len(record.lines)-1].Type)
+	for _, line := range record.lines {
+		if line.Client != nil {
+			assert.True(t, line.Client.Trusted, line.Client.Client)
+			assert.Equal(t, "fake:"+line.Client.Client.String(), line.Client.Image)
+		}
+	}
+}
+
+func TestTaskIsWhatTheContractSays(t *testing.T) {
+	var seen fake.Attempt
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: only("a@one/high/h/lane/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+		seen = attempt
+		return fake.Passing(context.Background(), attempt)
+	})}, &memory{}))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"/fake/probe", "high"}, seen.Task.Command)
+	assert.Equal(t, "/fake/witness.so", seen.Task.Witness)
+	assert.Equal(t, "1", seen.Task.Env["ZM_PROTOCOL"])
+	assert.Equal(t, seen.Task.Env["ZM_ENDPOINT_SINK"], seen.Task.Env["ZM_ENDPOINT"], "the first socket")
+	assert.Contains(t, seen.Task.Env["ZM_ENDPOINT_SECOND_ONE"], "tcp://")
+	assert.NotEmpty(t, seen.Task.Env["ZM_SEED"])
+	for _, socket := range seen.Lane {
+		assert.NotEqual(t, seen.Task.Env["ZM_SEED"], fmt.Sprint(socket.Seed), "the endpoint's seeds are not the client's to know")
+		assert.NotContains(t, fmt.Sprint(seen.Task.Env), fmt.Sprint(socket.Seed))
+	}
+	assert.Equal(t, 100, seen.Task.Bounds.MemoryMiB)
+	assert.GreaterOrEqual(t, seen.Task.Bounds.Wall, 2*time.Second, "feature's limit times the target's factor")
+}
+
+func TestRedCells(t *testing.T) {
+	dies := func(attempt fake.Attempt) (fake.Answer, error) { return fake.Dies(attempt, "SIGSEGV"), nil }
+	for name, test := range map[string]struct {
+		cell   string
+		answer func(fake.Attempt) (fake.Answer, error)
+		want   matrix.Verdict
+		traced int
+	}{
+		"crash in the raw layer is the runtime's": {"a@one/raw/g/simple/plain", dies, matrix.Verdict{
+			Outcome: matrix.Crash, Reason: "died of SIGSEGV, before its first step", Signal: "SIGSEGV", Layer: matrix.LayerRuntime, Attempts: 3}, 3},
+		"a dossier is enough": {"a@one/raw/g/simple/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+			answer := fake.Dies(attempt, "SIGSEGV")
+			if attempt.Task.Trace {
+				answer.Account.Dossier = &matrix.Dossier{Signal: "SIGSEGV", Backtrace: "#0"}
+			}
+			return answer, nil
+		}, matrix.Verdict{
+			Outcome: matrix.Crash, Reason: "died of SIGSEGV, before its first step", Signal: "SIGSEGV", Layer: matrix.LayerRuntime, Attempts: 3}, 1},
+		"crash above a green raw layer is the binding's": {"a@one/high/g/simple/plain", dies, matrix.Verdict{
+			Outcome: matrix.Crash, Reason: "died of SIGSEGV, before its first step", Signal: "SIGSEGV", Layer: matrix.LayerBinding, Attempts: 3}, 3},
+		"garbage is the probe's": {"a@one/raw/g/simple/plain", func(fake.Attempt) (fake.Answer, error) {
+			return fake.Answer{Account: matrix.Account{Ending: matrix.Exited, Stdout: []byte("?\n")}}, nil
+		}, matrix.Verdict{Outcome: matrix.Fail, Reason: "the probe broke the report's protocol: line 1: not a JSON object: \"?\"", Layer: matrix.LayerProbe, Attempts: 3}, 0},
+		"flaky": {"a@one/raw/g/thread/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+			if attempt.Number%2 == 0 {
+				return dies(attempt)
+			}
+			return fake.Passing(context.Background(), attempt)
+		}, matrix.Verdict{Outcome: matrix.Flaky, Reason: "of 20 attempts: 10 pass, 10 crash; crash: died of SIGSEGV, before its first step", Signal: "SIGSEGV", Layer: matrix.LayerRuntime, Attempts: 20, Passes: 10}, 3},
+		"a place that breaks is prepared again": {"a@one/raw/g/simple/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+			if attempt.Number == 1 {
+				return fake.Answer{}, errors.New("warden gone")
+			}
+			return fake.Passing(context.Background(), attempt)
+		}, matrix.Verdict{Outcome: matrix.Pass, Attempts: 1, Passes: 1}, 0},
+		"a place that always breaks is an error": {"a@one/raw/g/simple/plain", func(fake.Attempt) (fake.Answer, error) {
+			return fake.Answer{}, errors.New("warden gone")
+		}, matrix.Verdict{Outcome: matrix.Error, Reason: "running the probe: warden gone"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			record := &memory{}
+			options := options(t, fake.Script{Answer: only(test.cell, test.answer)}, record)
+			_, err := matrix.Run(t.Context(), options)
+			require.NoError(t, err)
+			got := record.verdicts()[test.cell]
+			test.want.Cell, _ = matrix.ParseCell(test.cell)
+			got.Slowest = 0
+			assert.Equal(t, test.want, got)
+			traced := 0
+			for _, attempt := range record.attempts() {
+				if attempt.Traced {
+					traced++
+				}
+			}
+			assert.Equal(t, test.traced, traced)
+			assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
+		})
+	}
+}
+
+func TestLayerComparesTheSameTechniqueFirst(t *testing.T) {
+	record := &memory{}
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		if attempt.Client.Target == "a@one" && attempt.Feature == "g/thread" && attempt.Technique == "plain" {
+			return fake.Dies(attempt, "SIGSEGV"), nil
+		}
+		return fake.Passing(ctx, attempt)
+	}}, record))
+	require.NoError(t, err)
+	assert.Equal(t, matrix.Pass, record.verdicts()["a@one/raw/g/thread/mended"].Outcome)
+	assert.Equal(t, matrix.LayerRuntime, record.verdicts()["a@one/high/g/thread/plain"].Layer, "the raw layer dies of it, too")
+}
+
+func TestUnsupportedIsBelievedOnlyAfterTheNegativeProbe(t *testing.T) {
+	for name, test := range map[string]struct {
+		says string // of the feature that does not exist; empty: done
+		want matrix.Outcome
+	}{
+		"honest":                    {"unknown feature ", matrix.Unsupported},
+		"says done of everything":   {"", matrix.Fail},
+		"unsupported of everything": {"not today, whatever it is: ", matrix.Fail},
+	} {
+		t.Run(name, func(t *testing.T) {
+			record := &memory{}
+			_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+				switch {
+				case attempt.Client.Target != "a@one":
+				case strings.HasPrefix(attempt.Feature, "zz") && test.says == "":
+					return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingDone}), nil
+				case strings.HasPrefix(attempt.Feature, "zz"):
+					return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingUnsupported, Reason: test.says + attempt.Feature}), nil
+				case attempt.Feature == "g/simple":
+					return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingUnsupported, Reason: "no"}), nil
+				}
+				return fake.Passing(ctx, attempt)
+			}}, record))
+			require.NoError(t, err)
+			assert.Equal(t, test.want, record.verdicts()["a@one/raw/g/simple/plain"].Outcome)
+		})
+	}
+}
+
+func TestHangIsOnlySaidWhereTheControlPasses(t *testing.T) {
+	hangs := func(clients ...string) func(context.Context, fake.Attempt) (fake.Answer, error) {
+		return func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+			answer, err := fake.Passing(ctx, attempt)
+			if attempt.Feature == "g/simple" && slices.Contains(clients, attempt.Client.Target) {
+				answer.Account.Ending = matrix.EndedWall
+			}
+			return answer, err
+		}
+	}
+	record := &memory{}
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: hangs("a@one")}, record))
+	require.NoError(t, err)
+	assert.Equal(t, matrix.Hang, record.verdicts()["a@one/raw/g/simple/plain"].Outcome)
+	assert.Equal(t, matrix.LayerRuntime, record.verdicts()["a@one/raw/g/simple/plain"].Layer)
+
+	record = &memory{}
+	_, err = matrix.Run(t.Context(), options(t, fake.Script{Answer: hangs("a@one", "c@one")}, record))
+	require.NoError(t, err)
+	assert.Equal(t, matrix.Hang, record.verdicts()["c@one/libzmq/g/simple/plain"].Outcome)
+	assert.Equal(t, matrix.Error, record.verdicts()["a@one/raw/g/simple/plain"].Outcome)
+}
+
+func TestUnavailableClientsAreNotRun(t *testing.T) {
+	record := &memory{}
+	footer, err := matrix.Run(t.Context(), options(t, fake.Script{Prepare: func(_ context.Context, client matrix.Client) error {
+		switch client.Binding {
+		case "raw":
+			return fmt.Errorf("no licence: %w", matrix.ErrUnavailable)
+		case "high":
+			return errors.New("the Dockerfile fails")
+		}
+		return nil
+	}}, record))
+	require.NoError(t, err)
+	assert.Equal(t, matrix.NotRun, record.verdicts()["a@one/raw/g/simple/plain"].Outcome)
+	assert.Contains(t, record.verdicts()["a@one/raw/g/simple/plain"].Reason, "no licence")
+	assert.Equal(t, matrix.Error, record.verdicts()["a@one/high/g/simple/plain"].Outcome)
+	assert.Equal(t, 4, footer.Counts[matrix.NotRun])
+}
+
+func TestSecondRunReusesAttempts(t *testing.T) {
+	first := &memory{}
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{}, first))
+	require.NoError(t, err)
+	t.Run("nothing changed", func(t *testing.T) {
+		second := &memory{}
+		options := options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+			assert.True(t, strings.HasPrefix(attempt.Feature, "zz"), "only the negative probe is asked again, not %s", attempt.Feature)
+			return fake.Passing(ctx, attempt)
+		}}, second)
+		options.Prior = prior{first.attempts(), "run0"}
+		footer, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		assert.Equal(t, 36, footer.Reused)
+		assert.Len(t, second.attempts(), 36, "the new record stands by itself")
+	})
+	t.Run("another image", func(t *testing.T) {
+		options := options(t, fake.Script{Digest: func(client matrix.Client) string { return "new" }}, &memory{})
+		options.Prior = prior{first.attempts(), "run0"}
+		footer, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		assert.Zero(t, footer.Reused)
+	})
+	t.Run("resumed", func(t *testing.T) {
+		second := &memory{}
+		options := options(t, fake.Script{}, second)
+		options.Resumed, options.Prior = true, prior{first.attempts()[:7], ""}
+		footer, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		assert.Equal(t, 36, footer.Attempts)
+		assert.Len(t, second.attempts(), 36-7, "what is recorded is not recorded again")
+		assert.NotEqual(t, matrix.LineHeader, second.lines[0].Type)
+	})
+}
+
+func TestCancelledRunHasNoFooterAndLeavesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	record := &memory{}
+	options := options(t, fake.Script{Answer: only("a@one/raw/g/thread/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+		cancel()
+		return fake.Answer{}, ctx.Err()
+	})}, record)
+	_, err := matrix.Run(ctx, options)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
+	for _, line := range record.lines {
+		assert.NotEqual(t, matrix.LineFooter, line.Type)
+		if line.Attempt != nil {
+			assert.NotEqual(t, matrix.Error, line.Attempt.Finding.Outcome, "an attempt that was cut short is not recorded")
+		}
+	}
+}
+
+func TestFullDiskEndsTheRun(t *testing.T) {
+	full := errors.New("no space left on device")
+	options := options(t, fake.Script{}, &memory{fail: full, after: 9})
+	_, err := matrix.Run(t.Context(), options)
+	require.ErrorIs(t, err, full)
+	assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
+}
+
+func TestTimingDependentCellsRunAlone(t *testing.T) {
+	var mu sync.Mutex
+	running, timing := 0, 0
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		isTiming := attempt.Feature == "g/thread"
+		mu.Lock()
+		running++
+		if isTiming {
+			timing++
+		}
+		alone := timing == 0 || running == 1
+		mu.Unlock()
+		assert.True(t, alone, "%s runs beside another", attempt.Feature)
+		defer func() {
+			mu.Lock()
+			defer mu.Unlock()
+			running--
+			if isTiming {
+				timing--
+			}
+		}()
+		return fake.Passing(ctx, attempt)
+	}}, &memory{}))
+	require.NoError(t, err)
+}
+
+func TestSeedsAreReproducible(t *testing.T) {
+	seeds := func(seed uint64) map[string]uint64 {
+		record := &memory{}
+		options := options(t, fake.Script{}, record)
+		options.Header.Seed = seed
+		_, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		found := map[string]uint64{}
+		for _, attempt := range record.attempts() {
+			found[fmt.Sprint(attempt.Evidence.Cell, attempt.Number)] = attempt.Evidence.Seed
+			assert.Less(t, attempt.Evidence.Seed, uint64(1)<<32)
+		}
+		return found
+	}
+	assert.Equal(t, seeds(1), seeds(1))
+	assert.NotEqual(t, seeds(1), seeds(2))
+}
+
+func TestPlan(t *testing.T) {
+	count := func(selection matrix.Selection) (int, error) {
+		plan, err := matrix.MakePlan(targets(), catalogue(), selection)
+		return plan.Cells, err
+	}
+	t.Run("is stable", func(t *testing.T) {
+		first, err := matrix.MakePlan(targets(), catalogue(), matrix.Selection{})
+		require.NoError(t, err)
+		second, err := matrix.MakePlan(targets(), catalogue(), matrix.Selection{})
+		require.NoError(t, err)
+		assert.Equal(t, first, second)
+		assert.True(t, first.Clients[0].Control, "the control comes first")
+	})
+	for name, test := range map[string]struct {
+		selection matrix.Selection
+		cells     int
+		problem   string
+	}{
+		"a group by its name":                  {matrix.Selection{Features: []string{"g"}}, 9, ""},
+		"one target brings the control":        {matrix.Selection{Targets: []string{"a"}, Features: []string{"h/lane"}}, 3, ""},
+		"a variant":                            {matrix.Selection{Targets: []string{"a@two"}, Bindings: []string{"raw"}}, 8, ""},
+		"a technique leaves the control whole": {matrix.Selection{Targets: []string{"a"}, Techniques: []string{"mended"}, Features: []string{"g/thread"}}, 4, ""},
+		"a target's typing error":              {matrix.Selection{Targets: []string{"aa"}}, 0, `no target matches "aa"; did you mean a or c?`},
+		"a feature's typing error":             {matrix.Selection{Features: []string{"g/tread"}}, 0, `no feature matches "g/tread"; did you mean g/thread?`},
+		"a binding that is nowhere":            {matrix.Selection{Bindings: []string{"nothing-like-it"}}, 0, `no binding matches "nothing-like-it"; there are high, libzmq, raw`},
+		"parts that don't meet":                {matrix.Selection{Targets: []string{"c"}, Bindings: []string{"high"}}, 0, "the selection matches no cell"},
+		"a broken glob":                        {matrix.Selection{Features: []string{"g/[x"}}, 0, "syntax error in pattern"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cells, err := count(test.selection)
+			if test.problem != "" {
+				require.ErrorContains(t, err, test.problem)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, test.cells, cells)
+		})
+	}
+}
+
+func TestPayloadCheckValue(t *testing.T) {
+	assert.Equal(t, []byte{0x00, 0x4f, 0xbf, 0xa4, 0x8d, 0x04, 0x93, 0xbd}, matrix.Payload(1, 0, 8))
+	body := matrix.Payload(9, 3, 3*4093+5)
+	for k := 4093; k < len(body); k++ {
+		require.Equal(t, body[k-4093], body[k])
+	}
+}

@@ -1,0 +1,196 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrUnavailable marks a client that can't be had here (no licence, no
+// package, no image): its cells are not-run, with the error's text as reason.
+var ErrUnavailable = errors.New("not available here")
+
+// Runtime is where clients run: docker, the host, or a script in tests.
+type Runtime interface {
+	// Name is "docker", "local" or "fake".
+	Name() string
+	// Environment describes the machine and engine for the record's header.
+	Environment(ctx context.Context) (Environment, error)
+	// StartEndpoint brings up the run's one endpoint.
+	StartEndpoint(ctx context.Context) (Endpoint, error)
+	// Prepare makes the client ready to be attempted: image built or found,
+	// container up, warden answering. ErrUnavailable means not-run.
+	Prepare(ctx context.Context, target Target, variant Variant, binding Binding) (Place, error)
+	// Close removes everything that the runtime started.
+	Close(ctx context.Context) error
+}
+
+// Environment is the machine and engine of a run.
+type Environment struct {
+	Host   string `json:"host"` // kernel and architecture
+	Cores  int    `json:"cores"`
+	Engine string `json:"engine"` // "docker 20.10.24", "local"
+	// EndpointDigest identifies the endpoint's build; part of what decides
+	// whether a recorded attempt may be reused.
+	EndpointDigest string `json:"endpoint_digest"`
+}
+
+// Place is one prepared client. Its methods are called by one goroutine at a
+// time.
+type Place interface {
+	// Digest identifies all of the client that is not the task: an image id,
+	// or a digest of the installed files and their versions.
+	Digest() string
+	// Expand replaces {dir} in a command or path.
+	Expand(text string) string
+	// Run runs the task in one fresh process and accounts for how it ended.
+	// An error is the harness's fault.
+	Run(ctx context.Context, task Task) (Account, error)
+	Close(ctx context.Context) error
+}
+
+// Bounds are the limits of one attempt. Zero means none.
+type Bounds struct {
+	Wall      time.Duration `json:"wall"`
+	CPU       time.Duration `json:"cpu"`
+	MemoryMiB int           `json:"memory_mib"` // resident size of the whole process group
+	Output    int           `json:"output"`     // bytes kept of each of stdout and stderr
+	Processes int           `json:"processes"`
+}
+
+// Ending is how a probe's process ended.
+type Ending string
+
+// The endings. A signal is read from wait status, never guessed from an exit
+// code above 128.
+const (
+	Exited   Ending = "exited"
+	Signaled Ending = "signaled"
+	// The rest were killed by the warden for the bound they broke.
+	EndedWall      Ending = "wall-limit"
+	EndedCPU       Ending = "cpu-limit"
+	EndedMemory    Ending = "memory-limit"
+	EndedOutput    Ending = "output-limit"
+	EndedProcesses Ending = "process-limit"
+)
+
+// Account is the warden's word on one attempt.
+type Account struct {
+	Ending       Ending        `json:"ending"`
+	Code         int           `json:"code"`             // exit code when Exited
+	Signal       string        `json:"signal,omitempty"` // "SIGSEGV" when Signaled
+	Wall         time.Duration `json:"wall"`
+	User         time.Duration `json:"user"`
+	System       time.Duration `json:"system"`
+	PeakRSS      int64         `json:"peak_rss"`              // bytes, highest resident size of the probe process
+	BaselineRSS  int64         `json:"baseline_rss"`          // bytes, resident size when the first line of output came; 0 if none came
+	Stdout       []byte        `json:"-"`                     // the report, as it was printed
+	Stderr       []byte        `json:"stderr,omitempty"`      // tail
+	StdoutLost   int64         `json:"stdout_lost,omitempty"` // bytes dropped past Bounds.Output
+	StderrLost   int64         `json:"stderr_lost,omitempty"`
+	Strays       int           `json:"strays,omitempty"` // processes of the group still there at the end, killed
+	WitnessCalls []WitnessCall `json:"witness,omitempty"`
+	WitnessLost  int64         `json:"witness_lost,omitempty"` // calls past the witness's cap
+	Dossier      *Dossier      `json:"dossier,omitempty"`
+}
+
+// WitnessCall is one call of send or its kin, as the preloaded witness library
+// saw it: what address the kernel was given.
+type WitnessCall struct {
+	Call    string `json:"call"`    // "send", "sendto", "sendmsg", "write", "writev"
+	Peer    int    `json:"peer"`    // peer's TCP port, 0 if the descriptor is no TCP socket
+	Thread  int    `json:"thread"`  // thread id
+	Address uint64 `json:"address"` // first byte of the buffer
+	Length  int64  `json:"length"`  // bytes offered
+	Result  int64  `json:"result"`  // bytes taken by the kernel, -1 on error
+}
+
+// Dossier is what is known of a crash or hang.
+type Dossier struct {
+	Signal    string   `json:"signal,omitempty"`
+	Address   string   `json:"address,omitempty"`   // faulting address, "0x…"
+	Code      string   `json:"code,omitempty"`      // si_code in words: "SEGV_ACCERR"
+	Thread    string   `json:"thread,omitempty"`    // "ZMQbg/IO/0 (4711)"
+	Main      bool     `json:"main"`                // whether it was the process's first thread
+	Blocked   []string `json:"blocked,omitempty"`   // signals blocked in that thread
+	Backtrace string   `json:"backtrace,omitempty"` // C backtrace of every thread
+	// Missing says why a part is not there: no debugger, not allowed, not
+	// reproduced under trace.
+	Missing string `json:"missing,omitempty"`
+}
+
+// Endpoint is the one ZeroMQ peer all clients talk to.
+type Endpoint interface {
+	// Open opens a lane. Lanes of several attempts are open at once.
+	Open(ctx context.Context, request LaneRequest) (Lane, error)
+	// CloseLane waits until what the client sent has arrived, closes the lane
+	// and yields what was observed.
+	CloseLane(ctx context.Context, id string) (LaneAccount, error)
+	Close(ctx context.Context) error
+}
+
+// LaneRequest names the sockets of a lane.
+type LaneRequest struct {
+	Sockets []SocketSpec `json:"sockets"`
+}
+
+// SocketSpec is one socket that the endpoint binds for a lane.
+type SocketSpec struct {
+	Name string `json:"name"` // "sink"; the probe gets ZM_ENDPOINT_SINK
+	Role Role   `json:"role"`
+	// Seed makes what the endpoint sends. It is never told to the client, so
+	// that only a client that received the bytes can know them.
+	Seed  uint64 `json:"seed"`
+	Count int    `json:"count"` // messages to send, or expected
+	Sizes []int  `json:"sizes"` // body bytes of message i's parts: Sizes[(i*Parts+j) % len(Sizes)]
+	Parts int    `json:"parts"` // frames per message, 1 unless multipart
+}
+
+// Role is what a socket of the endpoint does.
+type Role string
+
+// The roles.
+const (
+	RoleSink      Role = "sink"      // PULL: receives and digests
+	RoleSource    Role = "source"    // PUSH: sends Count messages to the first peer
+	RoleReplier   Role = "replier"   // REP: answers request i with Payload(Seed, i, size i)
+	RoleRequester Role = "requester" // REQ: sends Count requests, digests the replies
+	// RolePubSub binds two sockets: "<name>" is the PUB the client subscribes
+	// to, "<name>-in" the SUB that the client publishes to.
+	RolePubSub Role = "pubsub"
+)
+
+// Lane is an open lane: where the client connects.
+type Lane struct {
+	ID        string            `json:"id"`
+	Endpoints map[string]string `json:"endpoints"` // socket name → "tcp://host:port", in the client's network
+}
+
+// LaneAccount is what the endpoint saw on a lane, by socket name.
+type LaneAccount struct {
+	Sockets map[string]SocketAccount `json:"sockets"`
+}
+
+// SocketAccount is what the endpoint saw on one socket.
+type SocketAccount struct {
+	Received int64 `json:"received"` // messages
+	Bytes    int64 `json:"bytes"`    // body bytes of all frames
+	Sent     int64 `json:"sent"`     // messages
+	// Digests has MessageDigest of the first MaxDigests messages received, in
+	// order of arrival.
+	Digests []string `json:"digests,omitempty"`
+	// Rolling is the sum of a Rolling over all messages received, in order of
+	// arrival.
+	Rolling string `json:"rolling"`
+	// Topics counts what a SUB received, by topic frame, as far as MaxTopics.
+	Topics map[string]int64 `json:"topics,omitempty"`
+	Peers  int              `json:"peers"` // connections accepted
+	// Error is what went wrong on this socket, in the endpoint's words.
+	Error string `json:"error,omitempty"`
+}
+
+// MaxDigests and MaxTopics bound what a client can make the endpoint remember.
+const (
+	MaxDigests = 1024
+	MaxTopics  = 64
+)

@@ -1,0 +1,95 @@
+package matrix
+
+import (
+	"path"
+	"slices"
+)
+
+// Target is one implementation as its target.yaml describes it. The package
+// targets reads and checks that file; see matrix/schema/target.json.
+type Target struct {
+	Schema     string              `json:"schema"` // "zmqmatrix/target/v1"
+	Name       string              `json:"name"`   // "sbcl"
+	Title      string              `json:"title"`  // "Steel Bank Common Lisp"
+	Homepage   string              `json:"homepage"`
+	Family     string              `json:"family"` // "common-lisp", "c", "go"
+	Licence    string              `json:"licence"`
+	Role       string              `json:"role,omitempty"` // "positive-control" for C, else empty
+	Variants   []Variant           `json:"variants"`
+	Image      Image               `json:"image"`
+	Local      Local               `json:"local"`
+	Bindings   []Binding           `json:"bindings"`
+	Techniques map[string][]string `json:"techniques"` // feature glob → techniques, in order of preference
+	Limits     Limits              `json:"limits"`
+	Version    []string            `json:"version"` // command that prints the version, {dir} as in Binding.Command
+	Causes     []Cause             `json:"causes,omitempty"`
+}
+
+// Cause is why cells are red, as people found out from sources, backtraces and
+// trials. It is shown beside a measured verdict that it fits and has no part in
+// any: a cell that turns green loses it by itself.
+type Cause struct {
+	Binding   string    `json:"binding"`
+	Feature   string    `json:"feature"`   // glob
+	Technique string    `json:"technique"` // glob
+	Outcomes  []Outcome `json:"outcomes"`
+	Text      string    `json:"text"`   // one or two sentences
+	Source    string    `json:"source"` // what it rests on: a file and function of a version, a trial
+}
+
+// CauseOf is the first cause that fits the red verdict, or nil.
+func (t Target) CauseOf(verdict Verdict) *Cause {
+	for i, cause := range t.Causes {
+		featureFits, _ := path.Match(cause.Feature, verdict.Feature)
+		techniqueFits, _ := path.Match(cause.Technique, verdict.Technique)
+		if featureFits && techniqueFits && cause.Binding == verdict.Binding && slices.Contains(cause.Outcomes, verdict.Outcome) {
+			return &t.Causes[i]
+		}
+	}
+	return nil
+}
+
+// RolePositiveControl marks the target that must pass everything it should.
+const RolePositiveControl = "positive-control"
+
+// Variant is one version of a target: a Debian suite and what it installs.
+type Variant struct {
+	Name     string            `json:"name"`     // "bookworm"; the target is then "sbcl@bookworm"
+	Suite    string            `json:"suite"`    // Debian suite of the base image
+	Packages []string          `json:"packages"` // what the suite packages of the implementation
+	Args     map[string]string `json:"args,omitempty"`
+	Default  bool              `json:"default,omitempty"` // measured unless another is named
+}
+
+// Image says how a target's container image comes to be.
+type Image struct {
+	Dockerfile string            `json:"dockerfile"`         // in the target's folder
+	Include    []string          `json:"include,omitempty"`  // further folders of the module put into the build context
+	Go         map[string]string `json:"go,omitempty"`       // file in the context's bin/ → Go package, built with cgo in the variant's suite
+	Supplied   string            `json:"supplied,omitempty"` // why and how the user must supply the image; empty if the project builds it
+}
+
+// Local says how a target runs on the host.
+type Local struct {
+	Requires []string `json:"requires"` // commands that must be on the PATH
+	Packages []string `json:"packages"` // Debian packages that bring them
+	Build    string   `json:"build"`    // script in the target's folder: sh SCRIPT OUTPUT-DIR, run in the module's root
+}
+
+// Binding is a library inside a target that reaches ZeroMQ.
+type Binding struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	Raw     bool     `json:"raw,omitempty"`     // the thinnest layer: what breaks here is the runtime, not a binding
+	Command []string `json:"command"`           // the probe's argument vector; {dir} is where the target was installed
+	Witness string   `json:"witness,omitempty"` // the witness library to preload for features that ask for it
+	// Techniques replaces the target's for this binding where it is given.
+	Techniques map[string][]string `json:"techniques,omitempty"`
+}
+
+// Limits bound a probe.
+type Limits struct {
+	MemoryMiB  int     `json:"memory-mib"`
+	Processes  int     `json:"processes"`
+	TimeFactor float64 `json:"time-factor"` // how much longer than the feature's own limit this target may take
+}

@@ -1,0 +1,33 @@
+package matrix
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestCauseFitsOnlyWhatItWasFoundFor(t *testing.T) {
+	target := Target{Causes: []Cause{
+		{Binding: "b", Feature: "callback/io-*", Technique: "plain", Outcomes: []Outcome{Crash, Flaky}, Text: "first"},
+		{Binding: "b", Feature: "callback/*", Technique: "*", Outcomes: []Outcome{Crash}, Text: "second"},
+	}}
+	for name, test := range map[string]struct {
+		verdict Verdict
+		want    string
+	}{
+		"fits":                {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Flaky}, "first"},
+		"the first that fits": {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "mended"}, Outcome: Crash}, "second"},
+		"another outcome":     {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Hang}, ""},
+		"a pass has none":     {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Pass}, ""},
+		"another binding":     {Verdict{Cell: Cell{Binding: "c", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Crash}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cause := target.CauseOf(test.verdict)
+			if test.want == "" {
+				assert.Nil(t, cause)
+				return
+			}
+			assert.Equal(t, test.want, cause.Text)
+		})
+	}
+}

@@ -1,0 +1,51 @@
+//go:build integration
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zmqmatrix/zmqmatrix/ci"
+	"github.com/zmqmatrix/zmqmatrix/results"
+)
+
+// What is published must be true of this tree: a whole run in docker, reusing
+// nothing, gives the same verdict for every cell.
+func TestPublishedResultsHold(t *testing.T) {
+	published, err := results.ReadPublished(filepath.Join("results", "published", "latest.json"))
+	require.NoError(t, err)
+
+	out := t.TempDir()
+	said, err := os.Create(filepath.Join(out, "said"))
+	require.NoError(t, err)
+	defer said.Close()
+	status := ci.Main(t.Context(), []string{"run", "--runtime", "docker", "--fresh", "--out", out}, said, said)
+	text, err := os.ReadFile(said.Name())
+	require.NoError(t, err)
+	require.Zero(t, status, "%s", text)
+	runs, err := filepath.Glob(filepath.Join(out, "runs", "*", "published.json"))
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
+	measured, err := results.ReadPublished(runs[0])
+	require.NoError(t, err)
+
+	assert.Equal(t, verdicts(published), verdicts(measured))
+	for _, client := range measured.Targets {
+		assert.True(t, client.Trusted, "%s: %s", client.Key(), client.Distrust)
+	}
+}
+
+// verdicts are the cells' outcomes and layers, by name.
+func verdicts(published results.Published) map[string]string {
+	verdicts := map[string]string{}
+	for _, cell := range published.Cells {
+		verdicts[cell.Key().String()] = fmt.Sprintf("%s %s", cell.Outcome, cell.Layer)
+	}
+	return verdicts
+}

@@ -1,0 +1,28 @@
+// Package results keeps what runs find and shows it: the record that a run
+// appends to, the attempts that a later run may reuse, the published JSON, and
+// its renderings. Everything a client said is untrusted here: it is bounded on
+// its way into the published JSON and escaped on its way out of every
+// rendering.
+//
+// # The way through
+//
+//	OpenRecord, ResumeRecord → *Record (a matrix.Recorder)
+//	PriorOf                  → *Prior (a matrix.Prior)
+//	ReadRecord, Inspect      → lines and state of a record, finished or not
+//	FromRecord               → Published of any record, to look at
+//	Publish                  → Published of a finished record whose controls hold
+//	WritePublished, ReadPublished: the file results/published/latest.json
+//
+// Renderings are pure functions of a Published:
+//
+//	Markdown, MarkdownTable, ReplaceTable, TableOf: documents, README.md
+//	Terminal                                      : a terminal's table
+//	Page                                          : one self-contained HTML page
+//	Explain, FindCell                             : one cell in plain text
+//
+// # What may replace what
+//
+// A run with a selection is partial. Its results may be written anywhere but
+// over those of a full run: WritePublished then returns ErrPartial and leaves
+// the file alone.
+package results

@@ -1,0 +1,402 @@
+package results
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
+
+// question is one that decided in 2010 whether a Common Lisp binding could
+// offer zero-copy. Its feature is the strictest of its kind, and has a column
+// of its own.
+type question struct {
+	feature string
+	title   string // "callback on I/O thread"
+	asks    string // the question in full
+}
+
+var questions = []question{
+	{"callback/io-thread-gc", "callback on I/O thread", "Can libzmq's I/O thread call into it, while it collects?"},
+	{"static-area/address-stable", "static area", "Has it arrays that the collector never moves?"},
+	{"zero-copy/callback-free", "zero-copy by callback", "Both together: are its arrays sent without a copy, and freed by its own callback?"},
+}
+
+// view is published results as the renderings look at them.
+type view struct {
+	Published
+	groups   []string // in the features' order
+	features map[string]Feature
+	cells    map[matrix.Client]map[string][]Cell // techniques in order of preference
+}
+
+func viewOf(published Published) view {
+	v := view{Published: published, features: map[string]Feature{}, cells: map[matrix.Client]map[string][]Cell{}}
+	for _, feature := range published.Features {
+		v.features[feature.Name] = feature
+		if !slices.Contains(v.groups, feature.Group) {
+			v.groups = append(v.groups, feature.Group)
+		}
+	}
+	for _, cell := range published.Cells {
+		client := cell.Key().Client()
+		if v.cells[client] == nil {
+			v.cells[client] = map[string][]Cell{}
+		}
+		v.cells[client][cell.Feature] = append(v.cells[client][cell.Feature], cell)
+	}
+	return v
+}
+
+// questions are those whose features were measured.
+func (v view) questions() []question {
+	return slices.DeleteFunc(slices.Clone(questions), func(q question) bool { _, ok := v.features[q.feature]; return !ok })
+}
+
+// best is a client's best technique for a feature.
+func (v view) best(client Client, feature string) (Cell, bool) {
+	techniques := v.cells[client.Key()][feature]
+	if len(techniques) == 0 {
+		return Cell{}, false
+	}
+	return bestOf(techniques), true
+}
+
+// mark is an outcome's sign, which stands beside the word and never alone.
+func mark(outcome matrix.Outcome) string {
+	switch outcome {
+	case matrix.Pass:
+		return "✓"
+	case matrix.Flaky:
+		return "≈"
+	case matrix.Unsupported:
+		return "–"
+	case matrix.Error:
+		return "!"
+	case matrix.NotRun, "":
+		return "·"
+	}
+	return "✗"
+}
+
+// label is a feature's verdict in words: "pass, with unblock-signals",
+// "flaky 7/12", "crash".
+func label(best Cell, name func(string) string) string {
+	text := string(best.Outcome)
+	switch {
+	case best.Outcome == matrix.Flaky:
+		text = fmt.Sprintf("flaky %d/%d", best.Passes, best.Attempts)
+	case best.Outcome != matrix.Pass:
+		return text
+	}
+	if best.Technique != plainTechnique {
+		text += ", with " + name(best.Technique)
+	}
+	return text
+}
+
+// shortWord is an outcome for a narrow column.
+func shortWord(outcome matrix.Outcome) string {
+	switch outcome {
+	case matrix.Unsupported:
+		return "unsup."
+	case "":
+		return string(matrix.NotRun)
+	}
+	return string(outcome)
+}
+
+// tally counts a client's features of a group by their best technique.
+type tally struct {
+	passes, said int                    // said: features with a statement about the client
+	others       map[matrix.Outcome]int // what did not pass
+}
+
+func (v view) tally(client Client, group string) tally {
+	tally := tally{others: map[matrix.Outcome]int{}}
+	for _, feature := range v.Features {
+		if feature.Group != group {
+			continue
+		}
+		best, ok := v.best(client, feature.Name)
+		switch {
+		case !ok:
+			tally.others[matrix.NotRun]++
+		case best.Outcome == matrix.Pass:
+			tally.passes++
+			tally.said++
+		default:
+			tally.others[best.Outcome]++
+			if best.Outcome.Red() {
+				tally.said++
+			}
+		}
+	}
+	return tally
+}
+
+// String is "6/6", "4/6 (2 crash)", or "not-run" where nothing was said.
+func (t tally) String() string {
+	var others []string
+	for _, outcome := range matrix.Outcomes {
+		if count := t.others[outcome]; count > 0 {
+			if t.said == 0 && len(t.others) == 1 {
+				return string(outcome)
+			}
+			others = append(others, fmt.Sprintf("%d %s", count, outcome))
+		}
+	}
+	text := fmt.Sprintf("%d/%d", t.passes, t.said)
+	if len(others) > 0 {
+		text += " (" + strings.Join(others, ", ") + ")"
+	}
+	return text
+}
+
+// name is a client's target and version: "sbcl@bookworm 2.2.9.debian".
+func (c Client) name() string {
+	text := c.Target
+	if c.Version != "" {
+		text += " " + c.Version
+	}
+	return visible(text)
+}
+
+// finding is features of one client that have the same to say.
+type finding struct {
+	cell     Cell   // the red cell that says it: the best, or the plain one that another technique mends
+	mended   string // the technique that passes instead, or ""
+	features []string
+	tried    []string // techniques, where none passes
+}
+
+// findings are what a reader should know of a client beyond the table: what is
+// red, and what only a technique mends. Features with the same outcome, layer
+// and reason stand together, as one cause often reddens many.
+func (v view) findings(client Client) (red, mended []finding) {
+	for _, feature := range v.Features {
+		techniques := v.cells[client.Key()][feature.Name]
+		if len(techniques) == 0 {
+			continue
+		}
+		best := bestOf(techniques)
+		switch {
+		case best.Outcome == matrix.Pass:
+			if plain := techniques[0]; plain.Outcome.Red() {
+				mended = addFinding(mended, finding{cell: plain, mended: best.Technique}, feature.Name)
+			}
+		case best.Outcome != matrix.NotRun:
+			var tried []string
+			for _, technique := range techniques {
+				tried = append(tried, technique.Technique)
+			}
+			red = addFinding(red, finding{cell: best, tried: tried}, feature.Name)
+		}
+	}
+	return red, mended
+}
+
+func addFinding(findings []finding, found finding, feature string) []finding {
+	for i := range findings {
+		known := &findings[i]
+		if known.mended == found.mended && slices.Equal(known.tried, found.tried) &&
+			known.cell.Outcome == found.cell.Outcome && known.cell.Layer == found.cell.Layer &&
+			known.cell.Signal == found.cell.Signal && known.cell.Reason == found.cell.Reason && known.cell.Cause == found.cell.Cause {
+			known.features = append(known.features, feature)
+			return findings
+		}
+	}
+	found.features = []string{feature}
+	return append(findings, found)
+}
+
+// where is a red cell's layer in words: "in the runtime".
+func where(cell Cell) string {
+	switch {
+	case !cell.Outcome.Red():
+		return ""
+	case cell.Layer == "":
+		return "layer not known"
+	case cell.Layer == matrix.LayerLibzmq:
+		return "in libzmq"
+	}
+	return "in the " + visible(string(cell.Layer))
+}
+
+// layerFound says how a red cell's layer was found, or why it is not known.
+func (v view) layerFound(cell Cell) string {
+	if !cell.Outcome.Red() {
+		return ""
+	}
+	var control, raw *Cell
+	var self Client
+	for _, client := range v.Targets {
+		if client.Key() == cell.Key().Client() {
+			self = client
+		}
+		best, ok := v.best(client, cell.Feature)
+		switch {
+		case !ok:
+		case client.Control:
+			control = &best
+		case client.Raw && client.Target == cell.Target:
+			raw = &best
+			for _, same := range v.cells[client.Key()][cell.Feature] {
+				if same.Technique == cell.Technique {
+					raw = &same
+				}
+			}
+		}
+	}
+	say := func(other *Cell) string {
+		return visible(fmt.Sprintf("%s (%s: %s)", other.Key().Client(), other.Technique, other.Outcome))
+	}
+	switch {
+	case cell.Layer != "" && cell.Layer != matrix.LayerRuntime && cell.Layer != matrix.LayerBinding:
+		return "the evidence itself names it"
+	case self.Control:
+		return "this is the control: below it are only libzmq and the environment, which one red cell can't tell apart"
+	case control == nil:
+		return "the control was not measured on this feature, so that there is nothing to compare with"
+	case control.Outcome != matrix.Pass:
+		return fmt.Sprintf("the control %s does not pass this feature either", say(control))
+	case self.Raw:
+		return fmt.Sprintf("the control %s passes this feature, and %s is the thinnest layer of %s: what breaks is the implementation", say(control), visible(cell.Binding), visible(cell.Target))
+	case raw == nil:
+		return fmt.Sprintf("the control %s passes this feature; %s has no raw binding that was measured on it", say(control), visible(cell.Target))
+	case raw.Outcome == matrix.Pass:
+		return fmt.Sprintf("the control %s and the raw layer %s pass this feature: what breaks is the binding", say(control), say(raw))
+	case raw.Outcome.Red():
+		return fmt.Sprintf("the control %s passes this feature, and the raw layer %s is red too: what breaks is the implementation", say(control), say(raw))
+	}
+	return fmt.Sprintf("the control %s passes this feature, but the raw layer %s says nothing", say(control), say(raw))
+}
+
+// inWords is an outcome for someone who meets the word for the first time.
+func inWords(outcome matrix.Outcome) string {
+	switch outcome {
+	case matrix.Pass:
+		return "it does what is required"
+	case matrix.Flaky:
+		return "its attempts disagree"
+	case matrix.Fail:
+		return "it behaves wrongly"
+	case matrix.Crash:
+		return "it died without a verdict"
+	case matrix.Hang:
+		return "it did not end within its limit"
+	case matrix.Unsupported:
+		return "it offers no way to do it, and says so"
+	case matrix.Error:
+		return "the harness failed; this says nothing about the client"
+	case matrix.NotRun:
+		return "it was not run; this says nothing about the client"
+	}
+	return "unknown outcome"
+}
+
+// ended is the warden's account of how the probe ended, in words.
+func (a Account) ended() string {
+	how := ""
+	switch a.Ending {
+	case matrix.Exited:
+		how = fmt.Sprintf("exited with status %d", a.Code)
+	case matrix.Signaled:
+		how = "died of " + cmp.Or(a.Signal, "a signal")
+	case "":
+		return "no account: the probe was not run to its end"
+	default:
+		how = "killed by the warden: " + string(a.Ending)
+	}
+	text := fmt.Sprintf("%s after %s (CPU %s), peak memory %s", how, milliseconds(a.WallMS), milliseconds(a.CPUMS), byteSize(a.PeakRSS))
+	if a.Strays > 0 {
+		text += fmt.Sprintf(", left %d processes behind", a.Strays)
+	}
+	return visible(text)
+}
+
+// saw is the endpoint's view of a socket in words.
+func (s Socket) saw() string {
+	text := fmt.Sprintf("%s (%s): ", s.Name, s.Role)
+	var parts []string
+	if s.Received > 0 || s.Sent == 0 {
+		parts = append(parts, fmt.Sprintf("received %s of %d expected, %s", plural(int(s.Received), "message"), s.Count, byteSize(s.Bytes)))
+	}
+	if s.Sent > 0 {
+		parts = append(parts, fmt.Sprintf("sent %s", plural(int(s.Sent), "message")))
+	}
+	parts = append(parts, plural(s.Peers, "connection"))
+	text += strings.Join(parts, ", ")
+	if s.Error != "" {
+		text += "; error: " + s.Error
+	}
+	return visible(text)
+}
+
+// facts are a dossier's parts with names, without its backtrace.
+func facts(dossier matrix.Dossier) [][2]string {
+	thread := dossier.Thread
+	if thread != "" {
+		thread += map[bool]string{true: ", the process's first", false: ", not the process's first"}[dossier.Main]
+	}
+	var facts [][2]string
+	for _, fact := range [][2]string{
+		{"signal", strings.TrimSpace(dossier.Signal + " " + dossier.Code)},
+		{"address", dossier.Address},
+		{"thread", thread},
+		{"blocked", strings.Join(dossier.Blocked, " ")},
+		{"missing", dossier.Missing},
+	} {
+		if fact[1] != "" {
+			facts = append(facts, [2]string{fact[0], visible(fact[1])})
+		}
+	}
+	return facts
+}
+
+// value is an observation's value and unit in words.
+func value(observation matrix.Observation) string {
+	text := visible(fmt.Sprint(observation.Value))
+	switch observation.Unit {
+	case "bytes":
+		return text + " bytes"
+	case "count", "flag", "text", "list", "address", "digest":
+		return text
+	}
+	return strings.TrimSpace(text + " " + visible(observation.Unit))
+}
+
+// summary is the run in one line.
+func (r Run) summary() string {
+	text := fmt.Sprintf("Run %s: %s, %s", r.ID, plural(r.Cells, "cell"), plural(r.Attempts, "attempt"))
+	if r.Reused > 0 {
+		text += fmt.Sprintf(" (%d from earlier runs)", r.Reused)
+	}
+	text += fmt.Sprintf(", %s on %s, %s, zmqmatrix %s", cmp.Or(r.Engine, r.Runtime), r.Host, r.Started.UTC().Format("2006-01-02"), r.Tool)
+	switch {
+	case r.Finished.IsZero():
+		text += "; UNFINISHED"
+	case r.Partial:
+		text += "; only a selection"
+	}
+	return visible(text)
+}
+
+// controlsHeld says whether the run's controls got the outcomes they must get.
+func (p Published) controlsHeld() string {
+	var wrong []string
+	for _, control := range p.Controls {
+		if control.Outcome != control.Expected {
+			wrong = append(wrong, visible(fmt.Sprintf("%s must be %s and is %s", control.Name, control.Expected, control.Outcome)))
+		}
+	}
+	switch {
+	case len(wrong) > 0:
+		return fmt.Sprintf("INVALID, controls misjudged: %s", strings.Join(wrong, "; "))
+	case len(p.Controls) == 0:
+		return "no control was measured yet"
+	}
+	return fmt.Sprintf("controls: %d of %d as they must be", len(p.Controls), len(p.Controls))
+}

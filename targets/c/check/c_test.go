@@ -1,0 +1,102 @@
+// Package check has the tests of the C side: fixture, witness and the C client.
+// It is a folder of its own, as Go allows no C files beside Go ones without cgo.
+package check
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/matrix/feature"
+	"github.com/zmqmatrix/zmqmatrix/matrix/schema"
+)
+
+// needCompiler skips where there is no compiler, but never in CI, where that
+// would hide the loss of these tests.
+func needCompiler(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("gcc is missing")
+		}
+		t.Skip("gcc is missing")
+	}
+}
+
+func TestFixtureAndWitnessKeepTheirClaims(t *testing.T) {
+	needCompiler(t)
+	output, err := exec.CommandContext(t.Context(), "sh", "../test.sh").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	assert.NotContains(t, string(output), "FAIL")
+}
+
+// report runs the probe and reads what it printed, each line of which must fit
+// the contract.
+func report(t *testing.T, probe string, environment ...string) matrix.Report {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), probe)
+	command.Env = environment
+	output, err := command.Output()
+	require.NoError(t, err)
+	for i, line := range strings.Split(strings.TrimSuffix(string(output), "\n"), "\n") {
+		require.NoError(t, schema.CheckLine(schema.ProbeReport, "report", i+1, []byte(line)))
+	}
+	read := matrix.ParseReport(output, 0)
+	require.Empty(t, read.Violation)
+	return read
+}
+
+func TestTheCClient(t *testing.T) {
+	needCompiler(t)
+	folder := t.TempDir()
+	output, err := exec.CommandContext(t.Context(), "sh", "../build.sh", folder).CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	probe := filepath.Join(folder, "probe")
+
+	t.Run("refuses another protocol", func(t *testing.T) {
+		read := report(t, probe, "ZM_PROTOCOL=2")
+		assert.Equal(t, matrix.Closing{Type: matrix.ClosingFailed, Reason: "protocol 2 is not spoken here"}, read.Closing)
+	})
+	t.Run("says of an unknown feature that it does not know it", func(t *testing.T) {
+		read := report(t, probe, "ZM_PROTOCOL=1", `ZM_FEATURE=no/"ä€😀`, "ZM_TECHNIQUE=plain")
+		assert.Equal(t, matrix.Closing{Type: matrix.ClosingUnsupported, Reason: `unknown feature no/"ä€😀`}, read.Closing)
+	})
+	t.Run("says of an unknown technique that it does not know it", func(t *testing.T) {
+		read := report(t, probe, "ZM_PROTOCOL=1", "ZM_FEATURE=callback/same-thread", "ZM_TECHNIQUE=magic")
+		assert.Equal(t, matrix.Closing{Type: matrix.ClosingUnsupported, Reason: "unknown technique magic"}, read.Closing)
+	})
+	t.Run("fails on a parameter that is no number", func(t *testing.T) {
+		read := report(t, probe, "ZM_PROTOCOL=1", "ZM_FEATURE=callback/same-thread", "ZM_TECHNIQUE=plain", "ZM_PARAM_CALLS=-3")
+		assert.Equal(t, matrix.ClosingFailed, read.Closing.Type)
+	})
+	for _, catalogued := range feature.All() {
+		t.Run(catalogued.Name, func(t *testing.T) {
+			environment := []string{"ZM_PROTOCOL=1", "ZM_FEATURE=" + catalogued.Name, "ZM_TECHNIQUE=plain", "ZM_SEED=4711"}
+			for key, value := range catalogued.Params {
+				environment = append(environment, fmt.Sprintf("ZM_PARAM_%s=%s", strings.ReplaceAll(strings.ToUpper(key), "-", "_"), value))
+			}
+			read := report(t, probe, environment...)
+			if len(catalogued.Lane) > 0 {
+				// There is no endpoint here: it must get as far as asking for one.
+				assert.Equal(t, matrix.ClosingFailed, read.Closing.Type)
+				assert.Contains(t, read.Closing.Reason, "the lane has no socket")
+				return
+			}
+			require.Equal(t, matrix.ClosingDone, read.Closing.Type, read.Closing.Reason)
+			finding := catalogued.Judge(matrix.Evidence{
+				Seed:    4711,
+				Params:  catalogued.Params,
+				Report:  read,
+				Account: matrix.Account{Ending: matrix.Exited, PeakRSS: 1, BaselineRSS: 1},
+			})
+			assert.Equal(t, matrix.Pass, finding.Outcome, finding.Reason)
+		})
+	}
+}

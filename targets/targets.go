@@ -1,0 +1,252 @@
+// Package targets finds and reads the registry: one folder per language
+// implementation, each with a target.yaml.
+package targets
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/matrix/schema"
+)
+
+// file is the name of a target's description in its folder.
+const file = "target.yaml"
+
+// Load reads every targets/*/target.yaml of the module's source tree, sorted by
+// name. Folders without one, such as what several targets share, are passed
+// over. The mistakes of all files are returned together; schema.Problems lists
+// them.
+func Load(root string) ([]matrix.Target, error) {
+	paths, err := filepath.Glob(filepath.Join(globEscape(root), "targets", "*", file))
+	if err != nil {
+		return nil, fmt.Errorf("look for targets in %s: %w", root, err)
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%s has no targets/*/%s; it is not zmqmatrix's source tree, or not all of it", root, file)
+	}
+	var (
+		loaded   []description
+		problems []*schema.Error
+		failed   []error
+	)
+	for _, path := range paths {
+		read, err := load(root, path)
+		switch found := schema.Problems(err); {
+		case found != nil:
+			problems = append(problems, found...)
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			loaded = append(loaded, read)
+		}
+	}
+	slices.SortFunc(loaded, func(a, b description) int { return cmp.Compare(a.target.Name, b.target.Name) })
+	problems = append(problems, checkControls(loaded)...)
+	if err := errors.Join(append(failed, schema.Join(problems...))...); err != nil {
+		return nil, fmt.Errorf("the registry of targets is wrong:\n%w", err)
+	}
+	targets := make([]matrix.Target, len(loaded))
+	for i, read := range loaded {
+		targets[i] = read.target
+	}
+	return targets, nil
+}
+
+// LoadFile reads one target.yaml and checks all that can be checked of it
+// alone. Folders that its image includes are looked for in root.
+func LoadFile(root, path string) (matrix.Target, error) {
+	read, err := load(root, path)
+	if err != nil {
+		return matrix.Target{}, err
+	}
+	return read.target, nil
+}
+
+// description is a target and the document that it was read from.
+type description struct {
+	target   matrix.Target
+	document *schema.Document
+}
+
+func load(root, path string) (description, error) {
+	shown := path
+	if relative, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(relative) {
+		shown = filepath.ToSlash(relative)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return description{}, fmt.Errorf("read target: %w", err)
+	}
+	document, err := schema.ReadYAML(schema.Target, shown, data)
+	if err != nil {
+		return description{}, err
+	}
+	asJSON, err := document.JSON()
+	if err != nil {
+		return description{}, err
+	}
+	read := description{document: document}
+	if err := json.Unmarshal(asJSON, &read.target); err != nil {
+		return description{}, fmt.Errorf("%s: the schema takes what the program can't: %w", shown, err)
+	}
+	check := check{description: read, root: root, folder: filepath.Dir(path)}
+	check.all()
+	if err := schema.Join(check.problems...); err != nil {
+		return description{}, err
+	}
+	return read, nil
+}
+
+// check finds what a schema can't say.
+type check struct {
+	description
+	root, folder string
+	problems     []*schema.Error
+}
+
+func (c *check) add(problem string, path ...any) {
+	c.problems = append(c.problems, c.document.Problem(problem, path...))
+}
+
+func (c *check) all() {
+	folder := filepath.Base(c.folder)
+	if absolute, err := filepath.Abs(c.folder); err == nil {
+		folder = filepath.Base(absolute)
+	}
+	if c.target.Name != folder {
+		c.add(fmt.Sprintf("the target is named %q, but its folder %q; want the same", c.target.Name, folder), "name")
+	}
+	c.variants()
+	c.bindings()
+	c.globs(c.target.Techniques, "techniques")
+	c.image()
+	c.file("a script", c.target.Local.Build, "local", "build")
+}
+
+func (c *check) variants() {
+	defaults, seen := 0, map[string]bool{}
+	for i, variant := range c.target.Variants {
+		if seen[variant.Name] {
+			c.add(fmt.Sprintf("a second variant %q", variant.Name), "variants", i, "name")
+		}
+		seen[variant.Name] = true
+		if !variant.Default {
+			continue
+		}
+		if defaults++; defaults > 1 {
+			c.add("a second default; want exactly one", "variants", i, "default")
+		}
+	}
+	if defaults == 0 {
+		c.add("none is the default; want `default: true` in exactly one", "variants")
+	}
+}
+
+func (c *check) bindings() {
+	seen := map[string]bool{}
+	for i, binding := range c.target.Bindings {
+		if seen[binding.Name] {
+			c.add(fmt.Sprintf("a second binding %q", binding.Name), "bindings", i, "name")
+		}
+		seen[binding.Name] = true
+		c.globs(binding.Techniques, "bindings", i, "techniques")
+	}
+}
+
+// globs checks the form of feature globs; whether a feature matches them is for
+// who has the catalogue.
+func (c *check) globs(techniques map[string][]string, at ...any) {
+	for glob := range techniques {
+		here := append(slices.Clip(at), glob)
+		problem := ""
+		if _, err := path.Match(glob, ""); err != nil {
+			problem = "not a glob of features; one has *, ? and [a-z], as in callback/*"
+		} else if strings.Count(glob, "/") != 1 {
+			problem = "no feature can match; want GROUP/NAME, as in callback/* or */*"
+		}
+		if problem != "" {
+			c.problems = append(c.problems, c.document.KeyProblem(problem, here...))
+		}
+	}
+}
+
+func (c *check) image() {
+	image := c.target.Image
+	if image.Dockerfile != "" {
+		c.file("a Dockerfile", image.Dockerfile, "image", "dockerfile")
+	}
+	for i, folder := range image.Include {
+		c.isFolder(folder, "image", "include", i)
+	}
+	for name, pkg := range image.Go {
+		if strings.HasPrefix(pkg, "./") {
+			c.isFolder(pkg, "image", "go", name)
+		}
+	}
+}
+
+// file holds a path in the target's folder to be a file.
+func (c *check) file(what, name string, at ...any) {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		c.add(fmt.Sprintf("%q leads out of the target's folder", name), at...)
+		return
+	}
+	info, err := os.Stat(filepath.Join(c.folder, filepath.FromSlash(name)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.add(fmt.Sprintf("the target's folder has no file %q; want %s there", name, what), at...)
+	case err != nil:
+		c.add(fmt.Sprintf("%q can't be looked at: %v", name, errors.Unwrap(err)), at...)
+	case !info.Mode().IsRegular():
+		c.add(fmt.Sprintf("%q is no file; want %s", name, what), at...)
+	}
+}
+
+// isFolder holds a path in the module to be a folder.
+func (c *check) isFolder(name string, at ...any) {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		c.add(fmt.Sprintf("%q leads out of the module", name), at...)
+		return
+	}
+	info, err := os.Stat(filepath.Join(c.root, filepath.FromSlash(name)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.add(fmt.Sprintf("the module has no folder %q", name), at...)
+	case err != nil:
+		c.add(fmt.Sprintf("%q can't be looked at: %v", name, errors.Unwrap(err)), at...)
+	case !info.IsDir():
+		c.add(fmt.Sprintf("%q is no folder", name), at...)
+	}
+}
+
+// checkControls holds the registry to one positive control at most: layers are
+// found and limits scaled by comparison with it.
+func checkControls(loaded []description) []*schema.Error {
+	var first string
+	var problems []*schema.Error
+	for _, read := range loaded {
+		if read.target.Role != matrix.RolePositiveControl {
+			continue
+		}
+		if first == "" {
+			first = read.target.Name
+			continue
+		}
+		problems = append(problems, read.document.Problem(fmt.Sprintf("a second %s; the first is %q", matrix.RolePositiveControl, first), "role"))
+	}
+	return problems
+}
+
+// globEscape makes a path match itself alone.
+func globEscape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
