@@ -320,6 +320,9 @@ func awaitEnd(t *testing.T, descriptors []int) {
 	t.Helper()
 	for _, descriptor := range descriptors {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(descriptor), Events: unix.POLLIN}}, 20_000)
+		for err == unix.EINTR { // Go interrupts threads with signals
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(descriptor), Events: unix.POLLIN}}, 20_000)
+		}
 		require.NoError(t, err)
 		require.Equal(t, 1, n, "a process goes on")
 	}
