@@ -30,4 +30,5 @@ check:
 # Ratios in one run: harness cost per attempt, the endpoint's sink against C's,
 # and 100 000 cells on the fake runtime.
 bench:
-	$(GO) test -tags integration -run '^$$' -bench . -benchtime 1x -timeout 30m ./...
+	$(GO) test -tags integration -run '^$$' -bench . -skip Sink -benchtime 1x -timeout 30m ./...
+	$(GO) test -run '^$$' -bench Sink -benchtime 20x ./matrix/endpoint/peer

@@ -7,6 +7,7 @@ package peer
 #include <endian.h>
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void batch_stream(batch *b, void *data, size_t size) {
 // the last has arrived. It lays out the stream of matrix.Rolling on the way:
 // one piece, but for large frames, which stay where they are.
 static void batch_receive(batch *b, void *socket, int limit) {
-	int frames_here = 0, more = 0;
+	int frames_here = 0, more = 0, yielded = 0;
 	size_t received = 0;
 	char *copy = b->copies, *unstreamed = copy;
 	for (int k = b->held; k > 0; k--) zmq_msg_close(&b->messages[k]);
@@ -85,6 +86,13 @@ static void batch_receive(batch *b, void *socket, int limit) {
 		do got = zmq_msg_recv(message, socket, ZMQ_DONTWAIT);
 		while (got < 0 && errno == EINTR);
 		if (got < 0) {
+			// Once: libzmq's thread is usually about to bring more, and every
+			// wait that is spared spares it a wake-up, too.
+			if (errno == EAGAIN && b->whole && !yielded) {
+				sched_yield();
+				yielded = 1;
+				continue;
+			}
 			// EFSM: a REP that owes a reply, a REQ that awaits no reply.
 			if (errno == EAGAIN || errno == EFSM) b->dry = 1;
 			else b->failed = errno;
