@@ -56,7 +56,10 @@ type ClientAccount struct {
 	Raw      bool     `json:"raw,omitempty"`
 	Control  bool     `json:"control,omitempty"`
 	Image    string   `json:"image,omitempty"` // Place.Digest
-	Hello    *Hello   `json:"hello,omitempty"` // identity, from the negative probe
+	// Granted is what the environment granted the client beyond the default
+	// hardening; nil if nothing, or if the client could not be prepared.
+	Granted *Needs `json:"granted,omitempty"`
+	Hello   *Hello `json:"hello,omitempty"` // identity, from the negative probe
 	// Trusted: asked for a feature with a random name, the client said
 	// unsupported; only then is its word believed.
 	Trusted bool `json:"trusted"`

@@ -220,7 +220,7 @@ func (r *run) client(ctx context.Context, client *client) error {
 	case client.unprepared != nil:
 		account.Error = client.unprepared.Error()
 	default:
-		account.Image = client.place.now.Digest()
+		account.Image, account.Granted = client.place.now.Digest(), client.Target.Needs
 		if err := r.introduce(ctx, client, account); err != nil {
 			return err
 		}
@@ -554,7 +554,7 @@ func appendCell(text []byte, cell Cell) []byte {
 }
 
 // key digests what an attempt's evidence depends on but its seed: the machine, the client's
-// image, command, witness and limits, the endpoint, the cell, and the feature's
+// image, command, witness, limits and what it was granted, the endpoint, the cell, and the feature's
 // version, parameters, lane and limit.
 func (r *run) key(image string, client PlannedClient, feature Feature, cell Cell) string {
 	text := make([]byte, 0, 1024)
@@ -569,6 +569,9 @@ func (r *run) key(image string, client PlannedClient, feature Feature, cell Cell
 	text = append(strconv.AppendInt(append(text, '\n'), int64(limits.MemoryMiB), 10), ' ')
 	text = append(strconv.AppendInt(text, int64(limits.Processes), 10), ' ')
 	text = append(strconv.AppendFloat(text, limits.TimeFactor, 'g', -1, 64), '\n')
+	if needs := client.Target.Needs; needs != nil {
+		text = fmt.Appendf(text, "personality %#x\n", needs.Personality)
+	}
 	text = append(appendCell(text, cell), '\n')
 	digest := sha256.Sum256(append(text, r.keyTexts[feature.Name]...))
 	return hex.EncodeToString(digest[:])

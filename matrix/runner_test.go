@@ -332,6 +332,23 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, footer.Reused)
 	})
+	t.Run("another grant", func(t *testing.T) {
+		second := &memory{}
+		options := options(t, fake.Script{}, second)
+		options.Prior = prior{first.attempts(), "run0"}
+		needs := &matrix.Needs{Personality: []uint32{0x40000}, Reason: "it turns its own address space randomization off"}
+		for i := range options.Plan.Clients {
+			options.Plan.Clients[i].Target.Needs = needs
+		}
+		footer, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		assert.Zero(t, footer.Reused)
+		for _, line := range second.lines {
+			if line.Client != nil {
+				assert.Equal(t, needs, line.Client.Granted, "the record says what it was given")
+			}
+		}
+	})
 	t.Run("resumed", func(t *testing.T) {
 		second := &memory{}
 		options := options(t, fake.Script{}, second)

@@ -19,7 +19,8 @@ type Runtime interface {
 	// StartEndpoint brings up the run's one endpoint.
 	StartEndpoint(ctx context.Context) (Endpoint, error)
 	// Prepare makes the client ready to be attempted: image built or found,
-	// container up, warden answering. ErrUnavailable means not-run.
+	// container up with what Target.Needs asks for, warden answering.
+	// ErrUnavailable means not-run.
 	Prepare(ctx context.Context, target Target, variant Variant, binding Binding) (Place, error)
 	// Close removes everything that the runtime started.
 	Close(ctx context.Context) error

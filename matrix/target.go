@@ -21,6 +21,7 @@ type Target struct {
 	Bindings   []Binding           `json:"bindings"`
 	Techniques map[string][]string `json:"techniques"` // feature glob → techniques, in order of preference
 	Limits     Limits              `json:"limits"`
+	Needs      *Needs              `json:"needs,omitempty"`
 	Version    []string            `json:"version"` // command that prints the version, {dir} as in Binding.Command
 	Causes     []Cause             `json:"causes,omitempty"`
 }
@@ -85,6 +86,15 @@ type Binding struct {
 	Witness string   `json:"witness,omitempty"` // the witness library to preload for features that ask for it
 	// Techniques replaces the target's for this binding where it is given.
 	Techniques map[string][]string `json:"techniques,omitempty"`
+}
+
+// Needs are what the environment must grant a target beyond the default
+// hardening. A runtime that can't grant them refuses to prepare the client.
+type Needs struct {
+	// Personality lists further values that the personality system call must
+	// take (personality(2)); docker's default seccomp profile allows five.
+	Personality []uint32 `json:"personality"`
+	Reason      string   `json:"reason"` // why the implementation does not run without
 }
 
 // Limits bound a probe.

@@ -42,6 +42,7 @@ func TestLoadReadsEveryTargetInTheOrderOfTheirNames(t *testing.T) {
 	alpha := beta
 	alpha.Name, alpha.Title, alpha.Role = "alpha", "Alpha", matrix.RolePositiveControl
 	alpha.Image.Dockerfile, alpha.Image.Supplied = "Dockerfile", ""
+	alpha.Needs = &matrix.Needs{Personality: []uint32{0x40000, 0x400000}, Reason: "It turns address space randomization off."}
 	assert.Equal(t, []matrix.Target{alpha, beta}, loaded)
 
 	one, err := targets.LoadFile("testdata/good", "testdata/good/targets/beta/target.yaml")
@@ -72,6 +73,10 @@ var mistakes = []struct{ name, old, new string }{
 	{"include outside the module", "[targets/shared]", "[targets/../../good]"},
 	{"Go package that does not exist", "probe: ./targets/shared", "probe: ./targets/probe"},
 	{"missing build script", "build: build.sh", "build: make.sh"},
+	{"personality twice", "0x400000]", "262144]"},
+	{"personality beyond 32 bits", "0x400000]", "0x140000000]"},
+	{"needs of nothing", "[0x40000, 0x400000]", "[]"},
+	{"needs without a reason", "\n  reason: It turns address space randomization off.", ""},
 	{"several at once", "packages: [alpha]\n  build: build.sh", "packages: alpha\n  biuld: build.sh"},
 	{"several that the schema can't see", ", default: true}\nimage:\n  dockerfile: Dockerfile", "}\nimage:\n  dockerfile: gone"},
 }

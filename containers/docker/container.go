@@ -15,7 +15,7 @@ import (
 )
 
 // The hardening of every container that runs for a run. What is not set here
-// (seccomp, masked paths) is the engine's default.
+// (seccomp unless a target needs more, masked paths) is the engine's default.
 const (
 	// nobody is the user of all processes: the same one for the warden and the
 	// probe, so that a debugger of the one may look into the other without a
@@ -51,14 +51,23 @@ type blueprint struct {
 	alias      string // on the run's network
 	memory     int    // MiB
 	tasks      int
+	security   []string // the engine's security options beyond the hardening's own
 }
 
-func clientContainer(image images.Image, limits matrix.Limits) blueprint {
+func clientContainer(image images.Image, target matrix.Target) (blueprint, error) {
+	security, err := grant(target.Needs)
+	if err != nil {
+		return blueprint{}, err
+	}
+	limits := target.Limits
 	memory := limits.MemoryMiB
 	if memory == 0 {
 		memory = defaultMemory
 	}
-	return blueprint{image: image, entrypoint: []string{"/warden"}, memory: memory + headroom, tasks: max(tasks, 2*limits.Processes)}
+	return blueprint{
+		image: image, entrypoint: []string{"/warden"},
+		memory: memory + headroom, tasks: max(tasks, 2*limits.Processes), security: security,
+	}, nil
 }
 
 func endpointContainer(image images.Image) blueprint {
@@ -93,7 +102,7 @@ func (b blueprint) request(network string) testcontainers.ContainerRequest {
 			host.NetworkMode = container.NetworkMode(network)
 			host.ReadonlyRootfs = true
 			host.CapDrop = []string{"ALL"}
-			host.SecurityOpt = []string{"no-new-privileges:true"}
+			host.SecurityOpt = append([]string{"no-new-privileges:true"}, b.security...)
 			host.Memory = int64(b.memory) << 20
 			host.MemorySwap = host.Memory // no swap: a probe that pages is no measurement
 			host.PidsLimit = &pids

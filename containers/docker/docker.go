@@ -210,7 +210,11 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	if err != nil {
 		return nil, err
 	}
-	started, err := r.run(ctx, clientContainer(image, target.Limits))
+	plan, err := clientContainer(image, target)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	started, err := r.run(ctx, plan)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}

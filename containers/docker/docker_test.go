@@ -79,7 +79,9 @@ func TestExplain_names_what_is_wrong_and_the_command_that_mends_it(t *testing.T)
 
 func TestClientContainer_gets_nothing_that_it_does_not_need(t *testing.T) {
 	image := images.Image{Tag: "zmqmatrix/x:1", ID: "sha256:1"}
-	request := clientContainer(image, matrix.Limits{MemoryMiB: 1024, Processes: 5000}).request("net")
+	plan, err := clientContainer(image, matrix.Target{Limits: matrix.Limits{MemoryMiB: 1024, Processes: 5000}})
+	require.NoError(t, err)
+	request := plan.request("net")
 	var config container.Config
 	var host container.HostConfig
 	request.ConfigModifier(&config)

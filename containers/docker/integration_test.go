@@ -341,6 +341,31 @@ ENTRYPOINT ["/warden"]
 	assert.NotContains(t, said, "Operation not permitted")
 }
 
+func TestPlace_takes_the_values_of_personality_that_its_target_needs_and_no_others(t *testing.T) {
+	root := write(t, map[string]string{"targets/tiny/word": "hello", "targets/tiny/Dockerfile": tinyDockerfile})
+	runtime, _ := newRuntime(t, root)
+	// setarch is in every Debian image. -R asks for ADDR_NO_RANDOMIZE, -X for
+	// READ_IMPLIES_EXEC, -3 for ADDR_LIMIT_3GB. What it starts has
+	// READ_IMPLIES_EXEC no more, which the kernel clears for a program whose
+	// stack is not executable.
+	ask := func(needs *matrix.Needs) string {
+		target := tiny
+		target.Needs = needs
+		at, err := runtime.Prepare(t.Context(), target, variant(), matrix.Binding{Name: "none"})
+		require.NoError(t, err)
+		defer at.Close(context.Background())
+		status := script(t, at, "cat /proc/self/status")
+		assert.Contains(t, status, "Seccomp:\t2\n", "a profile is in force")
+		assert.Contains(t, status, "NoNewPrivs:\t1\n")
+		assert.Contains(t, status, "CapBnd:\t0000000000000000\n")
+		return script(t, at, `for option in -R -X -RX -3; do setarch $option true 2>/dev/null && echo taken || echo refused; done
+			setarch -R cat /proc/self/personality 2>/dev/null; unshare -U true 2>/dev/null || echo refused`)
+	}
+	assert.Equal(t, "refused\nrefused\nrefused\nrefused\nrefused\n", ask(nil))
+	assert.Equal(t, "taken\ntaken\ntaken\nrefused\n00040000\nrefused\n",
+		ask(&matrix.Needs{Personality: []uint32{0x40000, 0x400000, 0x440000}, Reason: "a test"}))
+}
+
 func TestPlace_has_no_way_out_but_the_runs_network(t *testing.T) {
 	root := write(t, map[string]string{"targets/tiny/word": "hello", "targets/tiny/Dockerfile": strings.Replace(tinyDockerfile, "FROM ${BASE}\n", "FROM ${BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends bash && rm -rf /var/lib/apt/lists/*\n", 1)})
 	runtime, _ := newRuntime(t, root)

@@ -226,7 +226,7 @@ func (c *comparison) compare(path string, node map[string]any, goType reflect.Ty
 		assert.Contains(c.t, kinds, "string", path)
 	case reflect.Bool:
 		assert.Contains(c.t, kinds, "boolean", path)
-	case reflect.Int, reflect.Int64, reflect.Uint64:
+	case reflect.Int, reflect.Int64, reflect.Uint32, reflect.Uint64:
 		assert.Contains(c.t, kinds, "integer", path)
 		assert.Contains(c.t, node, "maximum", "%s: a number that the type can't hold", path)
 		assert.Contains(c.t, node, "minimum", "%s: a number that the type can't hold", path)
