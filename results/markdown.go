@@ -2,6 +2,7 @@ package results
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,27 +20,27 @@ func Markdown(published Published) string {
 	for _, q := range v.questions() {
 		fmt.Fprintf(&b, "- %s (%s): %s\n", q.title, codeMarkdown(q.feature), q.asks)
 	}
-	for _, client := range published.Targets {
-		red, mended := v.findings(client)
-		if len(red)+len(mended) == 0 && client.NotRun == "" && client.Error == "" && client.Trusted {
+	rows := v.rows()
+	if severalVariants(rows) {
+		b.WriteString("\nRanges are over the versions that the table lists, and claim nothing of others.\n\n## Every variant\n\n")
+		b.WriteString(v.markdownTable(variantsOf(rows), true))
+	}
+	for _, row := range rows {
+		client := row.newest()
+		red, mended := v.findings(row)
+		said := sayings(row)
+		if len(red)+len(mended)+len(said) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## %s, %s\n\n", escapeMarkdown(titled(client)), escapeMarkdown(client.Binding))
-		switch {
-		case client.NotRun != "":
-			fmt.Fprintf(&b, "Not run: %s\n", escapeMarkdown(stopped(client.NotRun)))
-			continue
-		case client.Error != "":
-			fmt.Fprintf(&b, "Could not be prepared, by no fault of the client: %s\n", escapeMarkdown(stopped(client.Error)))
-			continue
-		case !client.Trusted:
-			fmt.Fprintf(&b, "Its word “unsupported” is not believed: %s\n\n", escapeMarkdown(stopped(client.Distrust)))
+		fmt.Fprintf(&b, "\n## %s, %s\n\n", escapeMarkdown(row.title()), escapeMarkdown(client.Binding))
+		for _, saying := range said {
+			fmt.Fprintf(&b, "%s\n\n", escapeMarkdown(saying))
 		}
 		for _, found := range append(red, mended...) {
 			fmt.Fprintf(&b, "- %s\n", found.sentence(escapeMarkdown, codeMarkdown, "**"))
 		}
 	}
-	return b.String()
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 // titled is a client's implementation for people: "Steel Bank Common Lisp
@@ -50,6 +51,39 @@ func titled(client Client) string {
 		text += " " + client.Version
 	}
 	return visible(strings.TrimSpace(text + " (" + client.Target + ")"))
+}
+
+// title is a row's implementation for people; of several variants without their
+// versions, which the table lists.
+func (r row) title() string {
+	if r.single() {
+		return titled(r.clients[0])
+	}
+	return visible(r.clients[0].Title + " (" + r.name() + ")")
+}
+
+// sayings are what is to be known of a row's clients beside their cells: who
+// measured them, and why nothing was or can be believed.
+func sayings(r row) []string {
+	var said []string
+	for _, client := range r.clients {
+		saying := ""
+		switch {
+		case client.NotRun != "":
+			saying = "Not run: " + stopped(client.NotRun)
+		case client.Error != "":
+			saying = "Could not be prepared, by no fault of the client: " + stopped(client.Error)
+		case !client.Trusted:
+			saying = "Its word “unsupported” is not believed: " + stopped(client.Distrust)
+		}
+		if saying != "" && !r.single() {
+			saying = visible(client.Target) + ": " + saying
+		}
+		if saying != "" {
+			said = append(said, saying)
+		}
+	}
+	return said
 }
 
 // sentence says a finding in one or two sentences. escape and code make text
@@ -75,21 +109,39 @@ func (f finding) sentence(escape, code func(string) string, strong string) strin
 		if text := techniqueAdvice[f.mended]; text != "" {
 			advice = " " + escape(text)
 		}
-		return fmt.Sprintf("%s %s: %spass%s with %s. With %s: %s: %s%s", mark(matrix.Pass), names(f.features), strong, strong,
+		return fmt.Sprintf("%s %s%s: %spass%s with %s. With %s: %s: %s%s", mark(matrix.Pass), names(f.features), f.in(escape), strong, strong,
 			code(f.mended), code(f.cell.Technique), outcome, reason, advice)
 	}
-	text := fmt.Sprintf("%s %s: %s: %s", mark(f.cell.Outcome), names(f.features), outcome, reason)
+	text := fmt.Sprintf("%s %s%s: %s: %s", mark(f.cell.Outcome), names(f.features), f.in(escape), outcome, reason)
 	if len(f.tried) > 1 {
 		text += " Tried: " + names(f.tried) + "."
 	}
 	return text
 }
 
+// in says which versions a finding is of, if it is not all of the row.
+func (f finding) in(escape func(string) string) string {
+	if f.versions == "" {
+		return ""
+	}
+	return " in " + escape(f.versions)
+}
+
 // MarkdownTable renders the table alone, as it stands in README.md: a row for
-// each client, the questions of 2010 first, then the groups.
+// each implementation and binding, the questions of 2010 first, then the
+// groups.
 func MarkdownTable(published Published) string {
 	v := viewOf(published)
+	rows := v.rows()
+	return v.markdownTable(rows, severalVariants(rows))
+}
+
+// markdownTable also shows libzmq's versions where several of them were measured.
+func (v view) markdownTable(rows []row, several bool) string {
 	header := []string{"implementation", "version", "binding"}
+	if several {
+		header = []string{"implementation", "versions", "libzmq", "binding"}
+	}
 	questions := v.questions()
 	for _, q := range questions {
 		header = append(header, q.title)
@@ -97,27 +149,21 @@ func MarkdownTable(published Published) string {
 	for _, group := range v.groups {
 		header = append(header, escapeMarkdown(group)+" features")
 	}
-	rows := [][]string{header}
-	for _, client := range published.Targets {
-		row := []string{escapeMarkdown(client.Target), escapeMarkdown(client.Version), escapeMarkdown(client.Binding)}
+	lines := [][]string{header}
+	for _, row := range rows {
+		line := []string{escapeMarkdown(row.name()), escapeMarkdown(row.versions()), escapeMarkdown(row.newest().Binding)}
+		if several {
+			line = slices.Insert(line, 2, escapeMarkdown(row.libzmq()))
+		}
 		for _, q := range questions {
-			best, _ := v.best(client, q.feature)
-			row = append(row, mark(best.Outcome)+" "+escapeMarkdown(orNotRun(best.Outcome))+strings.TrimPrefix(label(best, codeMarkdown), string(best.Outcome)))
+			line = append(line, v.verdicts(row, q.feature, escapeMarkdown, codeMarkdown))
 		}
 		for _, group := range v.groups {
-			row = append(row, v.tally(client, group).String())
+			line = append(line, v.tallies(row, group, escapeMarkdown))
 		}
-		rows = append(rows, row)
+		lines = append(lines, line)
 	}
-	return alignMarkdown(rows)
-}
-
-// orNotRun names a cell that was never planned.
-func orNotRun(outcome matrix.Outcome) string {
-	if outcome == "" {
-		return string(matrix.NotRun)
-	}
-	return string(outcome)
+	return alignMarkdown(lines)
 }
 
 // alignMarkdown lays a table out so that its source can be read too.

@@ -17,7 +17,6 @@ var pageSource string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"show":      func(text any) string { return visible(fmt.Sprint(text)) },
 	"showLines": func(text string) string { return strings.TrimRight(visibleLines(text), "\n") },
-	"variant":   func(client Client) string { return visible(strings.TrimPrefix(client.Target, client.Implementation)) },
 	"onWeb":     func(homepage string) bool { return strings.HasPrefix(homepage, "https://") },
 	"mark":      mark,
 	"short":     func(feature Feature) string { return visible(strings.TrimPrefix(feature.Name, feature.Group+"/")) },
@@ -53,6 +52,8 @@ type page struct {
 	Groups   []pageGroup
 	Rows     []pageRow
 	Notes    []pageNote
+	Several  bool // a row has several variants
+	Ranges   []pageRange
 	Details  []pageDetail
 	Findings []pageFindings
 	Clients  []Client
@@ -71,24 +72,54 @@ type pageGroup struct {
 }
 
 type pageRow struct {
-	Client Client
-	Cells  []pageCell
+	Name     string // the implementation, or the target of a single variant
+	Variant  string // of a single one, "@…"
+	Versions string
+	Client   Client // of the newest version
+	Cells    []pageCell
 }
 
-// pageCell is a client's verdict on a feature: its best technique.
+// pageCell is a row's verdict on a feature: the best technique of its newest
+// version.
 type pageCell struct {
+	Name    string
 	Client  Client
 	Feature Feature
 	Outcome matrix.Outcome
 	Word    string // the outcome, short enough for a narrow column
-	Label   string
+	When    string // the versions with this outcome, if not all have it
+	Label   string // the verdicts of all versions
+	Spans   []pageSpan
 	Note    string // letter of the technique, "" for plain
 	Link    template.URL
 	First   bool // of its group
 }
 
+// pageSpan is a verdict and the versions that have it.
+type pageSpan struct {
+	Outcome matrix.Outcome
+	Text    string
+}
+
 // pageNote explains a letter.
 type pageNote struct{ Letter, Technique string }
+
+// pageRange is a feature's verdicts in the versions of a row.
+type pageRange struct {
+	ID       string
+	Name     string
+	Binding  string
+	Feature  Feature
+	Label    string
+	Variants []pageVariant
+}
+
+type pageVariant struct {
+	Client  Client
+	Outcome matrix.Outcome
+	Label   string
+	Link    template.URL
+}
 
 // pageDetail is the view of one client and feature.
 type pageDetail struct {
@@ -108,15 +139,16 @@ type pageTechnique struct {
 }
 
 type pageFindings struct {
-	Client Client
-	Said   string // why there is nothing else to say, or what to know of the rest
-	List   []pageFinding
+	Name, Binding string
+	Said          []string // why there is nothing else to say, or what to know of the rest
+	List          []pageFinding
 }
 
 type pageFinding struct {
 	Outcome matrix.Outcome // of the feature: pass if a technique mends it
 	Cell    Cell
 	Where   string
+	In      string // " in 2.1.1", if it is not of all versions
 	Links   []pageLink
 	Mended  string
 	Tried   []string
@@ -146,29 +178,42 @@ func pageOf(published Published) page {
 		}
 		p.Groups = append(p.Groups, grouped)
 	}
+	rows := v.rows()
+	p.Several = severalVariants(rows)
 	letters := map[string]string{}
-	for _, client := range published.Targets {
-		row := pageRow{Client: client}
+	for _, row := range rows {
+		client := row.newest()
+		shown := pageRow{Name: row.name(), Versions: row.versions(), Client: client}
+		if row.single() {
+			shown.Name, shown.Variant = client.Implementation, strings.TrimPrefix(client.Target, client.Implementation)
+		}
 		for _, group := range p.Groups {
 			for i, feature := range group.Features {
-				cell := v.pageCell(client, feature)
+				cell, best := v.pageCell(row, feature)
 				cell.First = i == 0
-				if best, ok := v.best(client, feature.Name); ok && best.Technique != plainTechnique && (best.Outcome == matrix.Pass || best.Outcome == matrix.Flaky) {
+				if best.Technique != "" && best.Technique != plainTechnique && (best.Outcome == matrix.Pass || best.Outcome == matrix.Flaky) {
 					if letters[best.Technique] == "" {
 						letters[best.Technique] = noteLetter(len(p.Notes))
 						p.Notes = append(p.Notes, pageNote{letters[best.Technique], best.Technique})
 					}
 					cell.Note = letters[best.Technique]
 				}
-				row.Cells = append(row.Cells, cell)
+				shown.Cells = append(shown.Cells, cell)
+				if shownRange, ok := v.pageRange(row, feature, cell); ok {
+					p.Ranges = append(p.Ranges, shownRange)
+				}
 			}
 		}
-		p.Rows = append(p.Rows, row)
+		p.Rows = append(p.Rows, shown)
+		if found := v.pageFindings(row); len(found.Said)+len(found.List) > 0 {
+			p.Findings = append(p.Findings, found)
+		}
 	}
 	for _, q := range v.questions() {
 		answer := pageAnswer{Title: q.title, Asks: q.asks}
-		for _, client := range published.Targets {
-			answer.Clients = append(answer.Clients, v.pageCell(client, v.features[q.feature]))
+		for _, row := range rows {
+			cell, _ := v.pageCell(row, v.features[q.feature])
+			answer.Clients = append(answer.Clients, cell)
 		}
 		p.Answers = append(p.Answers, answer)
 	}
@@ -177,9 +222,6 @@ func pageOf(published Published) page {
 			if detail, ok := v.pageDetail(client, feature); ok {
 				p.Details = append(p.Details, detail)
 			}
-		}
-		if found := v.pageFindings(client); found.Said != "" || len(found.List) > 0 {
-			p.Findings = append(p.Findings, found)
 		}
 	}
 	return p
@@ -194,15 +236,55 @@ func noteLetter(index int) string {
 	return letter
 }
 
-func (v view) pageCell(client Client, feature Feature) pageCell {
-	best, _ := v.best(client, feature.Name)
-	cell := pageCell{Client: client, Feature: feature, Outcome: best.Outcome, Word: shortWord(best.Outcome), Label: visible(outcomeText(best))}
-	if best.Outcome == "" {
-		cell.Outcome = matrix.NotRun
-		return cell
+// pageCell also returns the cell that it shows.
+func (v view) pageCell(r row, feature Feature) (pageCell, Cell) {
+	spans := v.spans(r, feature.Name)
+	best, text := v.verdictOf(spans[0], feature.Name, func(name string) string { return name })
+	cell := pageCell{
+		Name: r.name(), Client: spans[0].newest(), Feature: feature, Outcome: best.Outcome,
+		Word: shortWord(best.Outcome), When: visible(spans[0].when), Label: visible(mark(best.Outcome) + " " + text),
 	}
-	cell.Link = linkTo(anchor(best.Target, best.Binding, best.Feature))
-	return cell
+	if !r.single() {
+		cell.Label = v.verdicts(r, feature.Name, visible, visible)
+	}
+	for _, span := range spans {
+		best, text := v.verdictOf(span, feature.Name, func(name string) string { return name })
+		cell.Spans = append(cell.Spans, pageSpan{best.Outcome, visible(mark(best.Outcome) + " " + inVersions(text, span.when))})
+	}
+	switch {
+	case best.Outcome == "":
+		cell.Outcome = matrix.NotRun
+	case r.single():
+		cell.Link = linkTo(anchor(best.Target, best.Binding, best.Feature))
+	default:
+		cell.Link = linkTo(rangeAnchor(cell.Client, feature.Name))
+	}
+	return cell, best
+}
+
+// rangeAnchor is where the versions of a row stand beside each other. A target
+// has a variant in its name, an implementation has not, so that it differs from
+// every cell's.
+func rangeAnchor(client Client, feature string) string {
+	names := []string{client.Implementation, client.Binding, feature}
+	if by := client.measuredBy(); by != "" {
+		names = append(names, by)
+	}
+	return anchor(names...)
+}
+
+func (v view) pageRange(r row, feature Feature, cell pageCell) (pageRange, bool) {
+	if r.single() || cell.Link == "" {
+		return pageRange{}, false
+	}
+	shown := pageRange{
+		ID: rangeAnchor(r.newest(), feature.Name), Name: r.name(), Binding: r.newest().Binding, Feature: feature, Label: cell.Label,
+	}
+	for _, client := range r.clients {
+		single, _ := v.pageCell(row{clients: []Client{client}}, feature)
+		shown.Variants = append(shown.Variants, pageVariant{client, single.Outcome, single.Label, single.Link})
+	}
+	return shown, true
 }
 
 func (v view) pageDetail(client Client, feature Feature) (pageDetail, bool) {
@@ -231,21 +313,11 @@ func (v view) pageDetail(client Client, feature Feature) (pageDetail, bool) {
 	return detail, true
 }
 
-func (v view) pageFindings(client Client) pageFindings {
-	findings := pageFindings{Client: client}
-	switch {
-	case client.NotRun != "":
-		findings.Said = "Not run: " + stopped(client.NotRun)
-		return findings
-	case client.Error != "":
-		findings.Said = "Could not be prepared, by no fault of the client: " + stopped(client.Error)
-		return findings
-	case !client.Trusted:
-		findings.Said = "Its word “unsupported” is not believed: " + stopped(client.Distrust)
-	}
-	red, mended := v.findings(client)
+func (v view) pageFindings(r row) pageFindings {
+	findings := pageFindings{Name: r.name(), Binding: r.newest().Binding, Said: sayings(r)}
+	red, mended := v.findings(r)
 	for _, found := range append(red, mended...) {
-		shown := pageFinding{Outcome: found.cell.Outcome, Cell: found.cell, Where: where(found.cell), Mended: found.mended}
+		shown := pageFinding{Outcome: found.cell.Outcome, Cell: found.cell, Where: where(found.cell), In: found.in(visible), Mended: found.mended}
 		if found.mended != "" {
 			shown.Outcome = matrix.Pass
 		}
@@ -253,7 +325,7 @@ func (v view) pageFindings(client Client) pageFindings {
 			shown.Tried = found.tried
 		}
 		for _, feature := range found.features {
-			shown.Links = append(shown.Links, pageLink{feature, linkTo(anchor(client.Target, client.Binding, feature))})
+			shown.Links = append(shown.Links, pageLink{feature, linkTo(anchor(found.cell.Target, found.cell.Binding, feature))})
 		}
 		findings.List = append(findings.List, shown)
 	}

@@ -343,6 +343,13 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 		return cmp.Or(cmp.Compare(placeOf(places.cells, a.Key()), placeOf(places.cells, b.Key())), strings.Compare(a.Key().String(), b.Key().String()))
 	})
 	p.Features = featuresOf(p.Cells, catalogue)
+	p.fillBest()
+}
+
+// fillBest computes what follows from the cells: each feature's best technique,
+// and the ranges.
+func (p *Published) fillBest() {
+	p.Best = []Best{}
 	for start := 0; start < len(p.Cells); {
 		end := start + 1
 		for end < len(p.Cells) && p.Cells[end].Key().Client() == p.Cells[start].Key().Client() && p.Cells[end].Feature == p.Cells[start].Feature {
@@ -352,6 +359,7 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 		p.Best = append(p.Best, Best{Target: best.Target, Binding: best.Binding, Feature: best.Feature, Technique: best.Technique, Outcome: best.Outcome})
 		start = end
 	}
+	p.Ranges = rangesOf(*p)
 }
 
 // featuresOf lists the features that have cells: in the catalogue's order, then

@@ -30,6 +30,9 @@ type Published struct {
 	// Best has the best technique of each client and feature: by outcome, then
 	// by the target's order of preference.
 	Best []Best `json:"best"`
+	// Ranges are over the versions of every implementation that was measured in
+	// several.
+	Ranges []Range `json:"ranges,omitempty"`
 }
 
 // Run says what was run, where, when and by what.
@@ -78,6 +81,29 @@ type Client struct {
 	Distrust string `json:"distrust,omitempty"`
 	NotRun   string `json:"not_run,omitempty"` // why it can't be had here
 	Error    string `json:"error,omitempty"`   // why the harness could not prepare it
+	// MeasuredBy is who measured it, if that was not the run itself.
+	MeasuredBy *Contributor `json:"measured_by,omitempty"`
+}
+
+// Contributor is who measured a client that the run could not, in a signed run
+// of their own.
+type Contributor struct {
+	Name     string    `json:"name"`
+	Key      string    `json:"key"` // fingerprint of the key that signed: "SHA256:…"
+	Run      string    `json:"run"`
+	Tool     string    `json:"tool"` // version of zmqmatrix
+	Finished time.Time `json:"finished"`
+	Runtime  string    `json:"runtime"`
+	Host     string    `json:"host"`
+}
+
+// measuredBy is the fingerprint of whoever measured the client, "" for the run
+// itself.
+func (c Client) measuredBy() string {
+	if c.MeasuredBy == nil {
+		return ""
+	}
+	return c.MeasuredBy.Key
 }
 
 // Key names the client.

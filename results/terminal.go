@@ -2,6 +2,7 @@ package results
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -26,26 +27,19 @@ func Terminal(published Published, options TerminalOptions) string {
 	var b strings.Builder
 	b.WriteString(v.terminalTable(options.Width, paint))
 	b.WriteString("\n")
-	for _, client := range published.Targets {
-		red, mended := v.findings(client)
+	for _, row := range v.rows() {
 		var lines []string
-		switch {
-		case client.NotRun != "":
-			lines = append(lines, "· not run: "+stopped(client.NotRun))
-		case client.Error != "":
-			lines = append(lines, "! could not be prepared, by no fault of the client: "+stopped(client.Error))
-		case !client.Trusted:
-			lines = append(lines, "! its word “unsupported” is not believed: "+stopped(client.Distrust))
+		for _, saying := range sayings(row) {
+			lines = append(lines, "· "+visible(saying))
 		}
-		if client.NotRun == "" && client.Error == "" {
-			for _, found := range append(red, mended...) {
-				lines = append(lines, found.sentence(visible, visible, ""))
-			}
+		red, mended := v.findings(row)
+		for _, found := range append(red, mended...) {
+			lines = append(lines, found.sentence(visible, visible, ""))
 		}
 		if len(lines) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s\n", visible(client.Key().String()))
+		fmt.Fprintf(&b, "\n%s\n", visible(row.name()+"/"+row.newest().Binding))
 		for _, line := range lines {
 			b.WriteString(wrapped(line, options.Width))
 		}
@@ -86,14 +80,14 @@ func (v view) terminalTable(width int, paint func(matrix.Outcome, string) string
 		}
 	}
 	var b strings.Builder
-	for _, client := range v.Targets {
-		b.WriteString(wrappedHeading(client.name()+" "+visible(client.Binding), width))
+	for _, row := range v.rows() {
+		b.WriteString(wrappedHeading(visible(strings.Join(strings.Fields(row.name()+" "+row.versions()+" "+row.newest().Binding), " ")), width))
 		for _, q := range v.questions() {
-			best, _ := v.best(client, q.feature)
-			b.WriteString(paint(best.Outcome, wrapped(q.title+": "+mark(best.Outcome)+" "+visible(outcomeText(best)), width)))
+			best, _ := v.best(v.spans(row, q.feature)[0].newest(), q.feature)
+			b.WriteString(paint(best.Outcome, wrapped(q.title+": "+visible(v.verdicts(row, q.feature, visible, visible)), width)))
 		}
 		for _, group := range v.groups {
-			b.WriteString(wrapped(visible(group)+": "+v.tally(client, group).String(), width))
+			b.WriteString(wrapped(visible(group)+": "+v.tallies(row, group, visible), width))
 		}
 	}
 	return strings.TrimRight(b.String(), "\n")
@@ -112,7 +106,12 @@ func (v view) terminalGrid(named bool, paint func(matrix.Outcome, string) string
 	style.Format.Header = text.FormatDefault
 	style.Options.SeparateColumns, style.Options.DrawBorder = false, false
 	style.Color = table.ColorOptions{}
+	rows := v.rows()
+	several := severalVariants(rows)
 	header := table.Row{"client", "version", "binding"}
+	if several {
+		header = table.Row{"client", "versions", "libzmq", "binding"}
+	}
 	if !named {
 		header = table.Row{"client"}
 	}
@@ -130,41 +129,62 @@ func (v view) terminalGrid(named bool, paint func(matrix.Outcome, string) string
 	}
 	writer.SetStyle(style)
 	writer.AppendHeader(header)
-	for _, client := range v.Targets {
-		row := table.Row{visible(client.Target), visible(client.Version), visible(client.Binding)}
-		if !named {
-			row = table.Row{visible(client.Target + " " + client.Binding)}
+	for _, row := range rows {
+		line := table.Row{visible(row.name()), visible(row.versions()), visible(row.newest().Binding)}
+		switch {
+		case !named:
+			line = table.Row{visible(row.name() + " " + row.newest().Binding)}
+		case several:
+			line = slices.Insert(line, 2, any(visible(row.libzmq())))
 		}
 		for _, q := range v.questions() {
-			best, _ := v.best(client, q.feature)
-			words := outcomeText(best)
-			if !named {
-				words = shortWord(best.Outcome)
+			var parts []string
+			for _, span := range v.spans(row, q.feature) {
+				best, words := v.verdictOf(span, q.feature, visible)
+				if !named {
+					words = shortWord(best.Outcome)
+				}
+				parts = append(parts, paint(best.Outcome, mark(best.Outcome)+" "+visible(words))+versionsBelow(span))
 			}
-			row = append(row, paint(best.Outcome, mark(best.Outcome)+" "+visible(words)))
+			line = append(line, strings.Join(parts, "\n"))
 		}
 		for _, group := range v.groups {
-			tally := v.tally(client, group)
-			words := tally.String()
-			if !named && tally.said > 0 {
-				words = fmt.Sprintf("%d/%d", tally.passes, tally.said)
+			var parts []string
+			for _, span := range v.tallySpans(row, group) {
+				parts = append(parts, paintTally(v.tally(span.newest(), group), named, paint)+versionsBelow(span))
 			}
-			outcome := matrix.Outcome("")
-			switch {
-			case tally.said > 0 && tally.passes == tally.said:
-				outcome = matrix.Pass
-			case tally.said > 0:
-				outcome = matrix.Fail
-			}
-			row = append(row, paint(outcome, words))
+			line = append(line, strings.Join(parts, "\n"))
 		}
-		writer.AppendRow(row)
+		writer.AppendRow(line)
 	}
 	lines := strings.Split(writer.Render(), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimRight(line, " ")
 	}
 	return strings.Join(lines, "\n")
+}
+
+// versionsBelow are a span's versions on a line of their own, so that a column
+// stays as narrow as its words.
+func versionsBelow(s span) string {
+	if s.when == "" {
+		return ""
+	}
+	return "\n  " + visible(s.when)
+}
+
+func paintTally(tally tally, named bool, paint func(matrix.Outcome, string) string) string {
+	words := tally.String()
+	if !named && tally.said > 0 {
+		words = fmt.Sprintf("%d/%d", tally.passes, tally.said)
+	}
+	switch {
+	case tally.said == 0:
+		return words
+	case tally.passes == tally.said:
+		return paint(matrix.Pass, words)
+	}
+	return paint(matrix.Fail, words)
 }
 
 // wrapped is a line's text below a heading: indented, broken between words,

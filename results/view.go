@@ -84,17 +84,19 @@ func mark(outcome matrix.Outcome) string {
 // label is a feature's verdict in words: "pass, with unblock-signals",
 // "flaky 7/12", "crash".
 func label(best Cell, name func(string) string) string {
-	text := string(best.Outcome)
-	switch {
-	case best.Outcome == matrix.Flaky:
-		text = fmt.Sprintf("flaky %d/%d", best.Passes, best.Attempts)
-	case best.Outcome != matrix.Pass:
-		return text
+	word := string(best.Outcome)
+	if best.Outcome == matrix.Flaky {
+		word = fmt.Sprintf("flaky %d/%d", best.Passes, best.Attempts)
 	}
-	if best.Technique != plainTechnique {
-		text += ", with " + name(best.Technique)
+	return withTechnique(word, best, name)
+}
+
+// withTechnique adds to an outcome's word the technique that it needs.
+func withTechnique(word string, best Cell, name func(string) string) string {
+	if best.Technique == plainTechnique || best.Outcome != matrix.Pass && best.Outcome != matrix.Flaky {
+		return word
 	}
-	return text
+	return word + ", with " + name(best.Technique)
 }
 
 // shortWord is an outcome for a narrow column.
@@ -164,18 +166,42 @@ func (c Client) name() string {
 	return visible(text)
 }
 
-// finding is features of one client that have the same to say.
+// finding is features of a row that have the same to say.
 type finding struct {
 	cell     Cell   // the red cell that says it: the best, or the plain one that another technique mends
 	mended   string // the technique that passes instead, or ""
 	features []string
 	tried    []string // techniques, where none passes
+	clients  []Client // that it was found in, oldest version first
+	versions string   // of these, or "" for all of the row
 }
 
-// findings are what a reader should know of a client beyond the table: what is
+// findings are what a reader should know of a row beyond the table: what is
 // red, and what only a technique mends. Features with the same outcome, layer
-// and reason stand together, as one cause often reddens many.
-func (v view) findings(client Client) (red, mended []finding) {
+// and reason stand together, as one cause often reddens many; so do versions.
+func (v view) findings(r row) (red, mended []finding) {
+	for _, client := range r.clients {
+		if client.NotRun != "" || client.Error != "" {
+			continue // its cells say no more than that
+		}
+		foundRed, foundMended := v.findingsOf(client)
+		for _, found := range foundRed {
+			red = addVersion(red, found)
+		}
+		for _, found := range foundMended {
+			mended = addVersion(mended, found)
+		}
+	}
+	for _, list := range [][]finding{red, mended} {
+		for i := range list {
+			list[i].versions = r.labelled(list[i].clients)
+		}
+	}
+	return red, mended
+}
+
+// findingsOf are one client's.
+func (v view) findingsOf(client Client) (red, mended []finding) {
 	for _, feature := range v.Features {
 		techniques := v.cells[client.Key()][feature.Name]
 		if len(techniques) == 0 {
@@ -185,30 +211,49 @@ func (v view) findings(client Client) (red, mended []finding) {
 		switch {
 		case best.Outcome == matrix.Pass:
 			if plain := techniques[0]; plain.Outcome.Red() {
-				mended = addFinding(mended, finding{cell: plain, mended: best.Technique}, feature.Name)
+				mended = addFinding(mended, finding{cell: plain, mended: best.Technique, clients: []Client{client}}, feature.Name)
 			}
 		case best.Outcome != matrix.NotRun:
 			var tried []string
 			for _, technique := range techniques {
 				tried = append(tried, technique.Technique)
 			}
-			red = addFinding(red, finding{cell: best, tried: tried}, feature.Name)
+			red = addFinding(red, finding{cell: best, tried: tried, clients: []Client{client}}, feature.Name)
 		}
 	}
 	return red, mended
 }
 
+// alike tells whether two findings differ in nothing but their reason.
+func (f finding) alike(other finding) bool {
+	return f.mended == other.mended && slices.Equal(f.tried, other.tried) &&
+		f.cell.Outcome == other.cell.Outcome && f.cell.Layer == other.cell.Layer &&
+		f.cell.Signal == other.cell.Signal && f.cell.Cause == other.cell.Cause
+}
+
 func addFinding(findings []finding, found finding, feature string) []finding {
 	for i := range findings {
-		known := &findings[i]
-		if known.mended == found.mended && slices.Equal(known.tried, found.tried) &&
-			known.cell.Outcome == found.cell.Outcome && known.cell.Layer == found.cell.Layer &&
-			known.cell.Signal == found.cell.Signal && known.cell.Reason == found.cell.Reason && known.cell.Cause == found.cell.Cause {
+		if known := &findings[i]; known.alike(found) && known.cell.Reason == found.cell.Reason {
 			known.features = append(known.features, feature)
 			return findings
 		}
 	}
 	found.features = []string{feature}
+	return append(findings, found)
+}
+
+// addVersion joins what several versions have to say of the same features. Where
+// the cause is known the reasons may differ, such as in the step that a crash
+// came at; the newest version's is shown.
+func addVersion(findings []finding, found finding) []finding {
+	for i := range findings {
+		known := &findings[i]
+		if known.alike(found) && slices.Equal(known.features, found.features) && (known.cell.Cause != "" || known.cell.Reason == found.cell.Reason) {
+			known.cell = found.cell
+			known.clients = append(known.clients, found.clients...)
+			return findings
+		}
+	}
 	return append(findings, found)
 }
 
