@@ -8,16 +8,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/docker"
 	"github.com/zmqmatrix/zmqmatrix/containers/local"
+	"github.com/zmqmatrix/zmqmatrix/containers/release"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/matrix/feature"
 	"github.com/zmqmatrix/zmqmatrix/targets"
@@ -105,6 +109,60 @@ type engineFlags struct {
 func (f engineFlags) options(options openOptions) openOptions {
 	options.CopyBuilds, options.StaleArchive = f.CopyBuilds, f.StaleArchive
 	return options
+}
+
+// archiveFlag names upstream release files that targets are made from.
+type archiveFlag struct {
+	Archive map[string]string `mapsep:"none" help:"Release file that a target is made from, where it can't or shall not be fetched: ccl=FILE, ccl@1.12.2=FILE. It is verified, and kept for later runs." placeholder:"TARGET=FILE"`
+}
+
+// keep verifies the files and puts them where runtimes look for them.
+func (f archiveFlag) keep(known []matrix.Target) error {
+	if len(f.Archive) == 0 {
+		return nil
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	store := release.NewStore(cache, nil)
+	for _, name := range slices.Sorted(maps.Keys(f.Archive)) {
+		archive, err := archiveNamed(known, name)
+		if err != nil {
+			return err
+		}
+		var other *release.DigestError
+		switch err := store.Keep(f.Archive[name], archive.SHA256); {
+		case errors.As(err, &other), errors.Is(err, fs.ErrNotExist):
+			return usagef("--archive %s: %w", name, err)
+		case err != nil:
+			return fmt.Errorf("--archive %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// archiveNamed finds the release file of ccl, which is that of its default
+// variant, or of ccl@1.12.2.
+func archiveNamed(known []matrix.Target, name string) (matrix.Archive, error) {
+	var names []string
+	for _, target := range known {
+		for _, variant := range target.Variants {
+			archive := target.ArchiveOf(variant)
+			if archive == nil {
+				continue
+			}
+			full := target.Name + "@" + variant.Name
+			if name == full || name == target.Name && variant.Default {
+				return *archive, nil
+			}
+			names = append(names, full)
+		}
+	}
+	if len(names) == 0 {
+		return matrix.Archive{}, usagef("--archive %s: no target is made from a release file", name)
+	}
+	return matrix.Archive{}, usagef("--archive %s: no such target is made from a release file; these are: %s", name, strings.Join(names, ", "))
 }
 
 // Main runs the command and returns its exit status.

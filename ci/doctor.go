@@ -184,11 +184,11 @@ func checkTarget(target matrix.Target, needed bool) check {
 	}
 	check.OK = false
 	check.Detail = "not on the PATH: " + strings.Join(missing, ", ") + "; the local runtime can't run " + target.Title
-	if len(target.Local.Packages) > 0 {
+	if target.Local.Supplied == "" && len(target.Local.Packages) > 0 {
 		check.Packages, check.Mend = target.Local.Packages, aptGet(target.Local.Packages)
 	} else {
-		// Nothing that apt-get could bring; its cells are then not-run, which
-		// is no reason to refuse the rest.
+		// Nothing that apt-get could bring, or not all of it; its cells are then
+		// not-run, which is no reason to refuse the rest.
 		check.Needed = false
 	}
 	return check

@@ -15,6 +15,7 @@ import (
 
 type replayCommand struct {
 	engineFlags
+	archiveFlag
 	Cell  string  `arg:"" help:"TARGET/BINDING/GROUP/FEATURE[/TECHNIQUE]; without a technique, the target's first."`
 	Seed  *uint64 `help:"The run's seed, as its results give it: the first attempt then has the same bytes." placeholder:"N"`
 	Trace bool    `help:"Follow the probe with ptrace, so that a crash leaves a dossier. The watcher changes timing."`
@@ -41,6 +42,9 @@ type replayed struct {
 func (c *replayCommand) Run(s *session) error {
 	from, err := s.sources()
 	if err != nil {
+		return err
+	}
+	if err := c.keep(from.targets); err != nil {
 		return err
 	}
 	plan, err := planOfCell(from.targets, s.catalogue, c.Cell)

@@ -24,6 +24,7 @@ type runCommand struct {
 	selectionFlags
 	outFlag
 	engineFlags
+	archiveFlag
 	Repeat   int     `help:"Attempt every cell N times. Without it, until it is decided." placeholder:"N"`
 	Seed     *uint64 `help:"What all payloads are made from. Without it, random and recorded." placeholder:"N"`
 	Parallel int     `help:"Clients at once. Without it, as many as cores." placeholder:"N"`
@@ -104,6 +105,9 @@ func (c *runCommand) checkFlags() error {
 func (c *runCommand) begin(s *session) (*runPlan, error) {
 	from, err := s.sources()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.keep(from.targets); err != nil {
 		return nil, err
 	}
 	run := &runPlan{sources: from}

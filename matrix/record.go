@@ -56,6 +56,9 @@ type ClientAccount struct {
 	Raw      bool     `json:"raw,omitempty"`
 	Control  bool     `json:"control,omitempty"`
 	Image    string   `json:"image,omitempty"` // Place.Digest
+	// Archive is the digest of the release file that the client was made from,
+	// "sha256:…"; empty if from none, or if the client could not be prepared.
+	Archive string `json:"archive,omitempty"`
 	// Granted is what the environment granted the client beyond the default
 	// hardening; nil if nothing, or if the client could not be prepared.
 	Granted *Needs `json:"granted,omitempty"`

@@ -221,6 +221,9 @@ func (r *run) client(ctx context.Context, client *client) error {
 		account.Error = client.unprepared.Error()
 	default:
 		account.Image, account.Granted = client.place.now.Digest(), client.Target.Needs
+		if archive := client.Target.ArchiveOf(client.Variant); archive != nil {
+			account.Archive = "sha256:" + archive.SHA256
+		}
 		if err := r.introduce(ctx, client, account); err != nil {
 			return err
 		}

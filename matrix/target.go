@@ -60,6 +60,22 @@ type Variant struct {
 	Packages []string          `json:"packages"` // what the suite packages of the implementation
 	Args     map[string]string `json:"args,omitempty"`
 	Default  bool              `json:"default,omitempty"` // measured unless another is named
+	// Archive replaces the image's for this variant where it is given.
+	Archive *Archive `json:"archive,omitempty"`
+}
+
+// Archive is an upstream release file that a target is made from.
+type Archive struct {
+	URL    string `json:"url"`
+	SHA256 string `json:"sha256"` // in hex
+}
+
+// ArchiveOf is the release file that the variant is made from, or nil.
+func (t Target) ArchiveOf(variant Variant) *Archive {
+	if variant.Archive != nil {
+		return variant.Archive
+	}
+	return t.Image.Archive
 }
 
 // Image says how a target's container image comes to be.
@@ -68,6 +84,7 @@ type Image struct {
 	Include    []string          `json:"include,omitempty"`  // further folders of the module put into the build context
 	Go         map[string]string `json:"go,omitempty"`       // file in the context's bin/ → Go package, built with cgo in the variant's suite
 	Supplied   string            `json:"supplied,omitempty"` // why and how the user must supply the image; empty if the project builds it
+	Archive    *Archive          `json:"archive,omitempty"`  // upstream release that the target is made from, in the build context as `archive`
 }
 
 // Local says how a target runs on the host.
@@ -75,6 +92,9 @@ type Local struct {
 	Requires []string `json:"requires"` // commands that must be on the PATH
 	Packages []string `json:"packages"` // Debian packages that bring them
 	Build    string   `json:"build"`    // script in the target's folder: sh SCRIPT OUTPUT-DIR, run in the module's root
+	// Supplied says how the user comes by the commands where no package brings
+	// them all.
+	Supplied string `json:"supplied,omitempty"`
 }
 
 // Binding is a library inside a target that reaches ZeroMQ.

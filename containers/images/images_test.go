@@ -4,9 +4,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -429,6 +432,56 @@ func TestTarget_that_is_supplied_starts_from_the_users_image(t *testing.T) {
 	_, err = made.Target(t.Context(), supplied, variant)
 	require.NoError(t, err)
 	assert.Equal(t, "zmqmatrix-supplied/tiny:old", engine.builds[1].Args["BASE"])
+}
+
+func TestTarget_that_is_made_from_a_release_has_it_in_its_context(t *testing.T) {
+	served := "what upstream released"
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		fmt.Fprint(w, served)
+	}))
+	defer server.Close()
+	released := tiny
+	released.Image.Archive = &matrix.Archive{URL: server.URL + "/tiny.tar.gz", SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(served)))}
+
+	engine := &fakeEngine{}
+	made, _ := maker(t, engine, tinyModule(t))
+	served = "another file"
+	_, err := made.Target(t.Context(), released, variant)
+	require.ErrorContains(t, err, "image of tiny@old: "+released.Image.Archive.URL+" is not the release that is wanted: its sha256 is ")
+	assert.NotErrorIs(t, err, matrix.ErrUnavailable)
+	assert.Empty(t, engine.asked, "no base is fetched for a client that can't be made")
+
+	served = "what upstream released"
+	_, err = made.Target(t.Context(), released, variant)
+	require.NoError(t, err)
+	whole := engine.builds[1]
+	assert.True(t, bytes.Contains(whole.Context, []byte(served)))
+	assert.Contains(t, namesOf(t, whole.Context), "archive")
+	assert.Equal(t, 2, asked)
+
+	server.Close()
+	released.Image.Archive = &matrix.Archive{URL: server.URL + "/tiny-2.tar.gz", SHA256: strings.Repeat("0", 64)}
+	elsewhere, _ := maker(t, &fakeEngine{}, made.Root)
+	_, err = elsewhere.Target(t.Context(), released, variant)
+	require.ErrorIs(t, err, matrix.ErrUnavailable)
+	assert.ErrorContains(t, err, "tiny-2.tar.gz could not be fetched")
+	assert.ErrorContains(t, err, "give it with --archive tiny@old=FILE")
+}
+
+// namesOf lists the files of a build context.
+func namesOf(t *testing.T, archive []byte) []string {
+	t.Helper()
+	var names []string
+	for reader := tar.NewReader(bytes.NewReader(archive)); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		require.NoError(t, err)
+		names = append(names, header.Name)
+	}
 }
 
 func TestTarget_without_its_dockerfile_is_an_error(t *testing.T) {

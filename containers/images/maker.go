@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/release"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
@@ -45,6 +46,7 @@ type Maker struct {
 	// same, so it is for a person to say.
 	StaleArchive bool
 
+	releases   *release.Store
 	locks      locks
 	builds     chan struct{}
 	noRegistry atomic.Bool
@@ -59,6 +61,7 @@ type Maker struct {
 func NewMaker(maker *Maker) *Maker {
 	maker.builds = make(chan struct{}, max(1, maker.Parallel))
 	maker.madeImages = make(map[string]Image)
+	maker.releases = release.NewStore(maker.CacheDir, maker.say)
 	if maker.bootstrap == nil {
 		maker.bootstrap = bootstrap
 	}
@@ -95,8 +98,12 @@ func (m *Maker) Target(ctx context.Context, target matrix.Target, variant matrix
 }
 
 func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Target, variant matrix.Variant) (Image, error) {
+	// First, since a client without its release file costs nothing further.
+	archive, err := m.releases.Of(ctx, target, variant)
+	if err != nil {
+		return Image{}, err
+	}
 	var base Image
-	var err error
 	if target.Image.Supplied != "" {
 		base, err = m.find(ctx, SuppliedTag(target, variant))
 		if errors.Is(err, ErrNoImage) {
@@ -118,6 +125,11 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 	dockerfile := path.Join(folder, target.Image.Dockerfile)
 	if !files.Has(dockerfile) {
 		return Image{}, fmt.Errorf("there is no Dockerfile %s", dockerfile)
+	}
+	if archive != "" {
+		if err := files.AddHostFile("archive", archive); err != nil {
+			return Image{}, err
+		}
 	}
 	warden, err := m.Warden(ctx)
 	if err != nil {

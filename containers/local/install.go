@@ -32,11 +32,12 @@ type installed struct {
 	digest string // of all that it was made from, in hex
 }
 
-// install builds the target with its script into CACHE/targets/NAME/DIGEST, or
+// install builds the target, made from the release file archive if that is not
+// "", with its script into CACHE/targets/NAME/DIGEST, or
 // finds it there. The script writes to the final path, since a program may
 // remember where it was built; that it came to its end is said by a file beside
 // the folder, and a folder without one is built anew.
-func (r *Runtime) install(ctx context.Context, target matrix.Target, variant matrix.Variant) (installed, error) {
+func (r *Runtime) install(ctx context.Context, target matrix.Target, variant matrix.Variant, archive string) (installed, error) {
 	programs := map[string]gobuild.Program{}
 	for file, goPackage := range target.Image.Go {
 		program, err := r.program(ctx, gobuild.Options{
@@ -78,7 +79,7 @@ func (r *Runtime) install(ctx context.Context, target matrix.Target, variant mat
 	if err := os.Mkdir(found.folder, 0o755); err != nil {
 		return installed{}, fmt.Errorf("cache folder: %w", err)
 	}
-	if err := r.build(ctx, target, variant, programs, found.folder); err != nil {
+	if err := r.build(ctx, target, variant, programs, archive, found.folder); err != nil {
 		return installed{}, errors.Join(err, os.RemoveAll(found.folder))
 	}
 	if err := os.WriteFile(complete, nil, 0o644); err != nil {
@@ -88,7 +89,7 @@ func (r *Runtime) install(ctx context.Context, target matrix.Target, variant mat
 }
 
 // build runs the target's script, the same one that its Dockerfile runs.
-func (r *Runtime) build(ctx context.Context, target matrix.Target, variant matrix.Variant, programs map[string]gobuild.Program, output string) error {
+func (r *Runtime) build(ctx context.Context, target matrix.Target, variant matrix.Variant, programs map[string]gobuild.Program, archive, output string) error {
 	bin := filepath.Join(r.scratch.temp, "bin-"+target.Name+"-"+filepath.Base(output))
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		return fmt.Errorf("scratch folder: %w", err)
@@ -103,6 +104,9 @@ func (r *Runtime) build(ctx context.Context, target matrix.Target, variant matri
 	command := exec.CommandContext(ctx, "sh", script, output)
 	command.Dir = r.root
 	command.Env = append(os.Environ(), "ZM_SUITE="+variant.Suite, "ZM_BIN="+bin, "TMPDIR="+r.scratch.temp)
+	if archive != "" {
+		command.Env = append(command.Env, "ZMQMATRIX_ARCHIVE="+archive)
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// The script's children, too: a compiler would go on.
 	command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }
@@ -133,6 +137,9 @@ func (r *Runtime) digest(ctx context.Context, target matrix.Target, variant matr
 	field := fieldWriter(hash)
 	field(variant.Suite)
 	field(target.Local.Build)
+	if archive := target.ArchiveOf(variant); archive != nil {
+		field(archive.SHA256)
+	}
 	for _, folder := range append([]string{filepath.Join("targets", target.Name)}, target.Image.Include...) {
 		if err := hashTree(field, r.root, folder); err != nil {
 			return "", fmt.Errorf("digest of %s: %w", folder, err)

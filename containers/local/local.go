@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/release"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
@@ -33,6 +34,7 @@ const endpointPackage = "./matrix/endpoint/zmqmatrix-endpoint"
 type Runtime struct {
 	root, cache string
 	log         *lineWriter
+	releases    *release.Store
 	scratch     *scratch
 	starter     *starter
 	warden      string        // the warden's program
@@ -67,6 +69,7 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		root: root, cache: cache, log: &lineWriter{output: options.Log}, suite: hostSuite(),
 		builds: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
+	r.releases = release.NewStore(cache, r.log.say)
 	swept, err := sweep(cache)
 	for _, folder := range swept {
 		r.log.say("removed what a dead run left in %s", folder)
@@ -163,7 +166,11 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	if err := r.available(target, variant); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	installed, err := r.install(ctx, target, variant)
+	archive, err := r.releases.Of(ctx, target, variant)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	installed, err := r.install(ctx, target, variant, archive)
 	if err != nil {
 		return nil, fmt.Errorf("build %s on this host: %w", name, err)
 	}
@@ -198,8 +205,11 @@ func (r *Runtime) available(target matrix.Target, variant matrix.Variant) error 
 		if len(missing) > 1 {
 			verb = "are"
 		}
-		return fmt.Errorf("%w: %s %s not on the PATH; apt-get install %s", matrix.ErrUnavailable,
-			strings.Join(missing, ", "), verb, strings.Join(target.Local.Packages, " "))
+		advice := target.Local.Supplied
+		if len(target.Local.Packages) > 0 {
+			advice = strings.TrimPrefix(advice+"; apt-get install "+strings.Join(target.Local.Packages, " "), "; ")
+		}
+		return fmt.Errorf("%w: %s %s not on the PATH; %s", matrix.ErrUnavailable, strings.Join(missing, ", "), verb, advice)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/local"
+	"github.com/zmqmatrix/zmqmatrix/containers/release"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
@@ -238,6 +240,29 @@ func TestABuildThatFails(t *testing.T) {
 	assert.NoFileExists(t, place.Expand("{dir}/none"))
 }
 
+func TestABuildHasTheReleaseThatItIsMadeFrom(t *testing.T) {
+	root := module(t, map[string]string{
+		"targets/shell/build.sh": "set -eu\ncp \"$ZMQMATRIX_ARCHIVE\" \"$1/probe\"\nchmod +x \"$1/probe\"\n",
+	})
+	cache, digests := t.TempDir(), map[string]bool{}
+	for _, released := range []string{"#!/bin/sh\n# 1.12\n", "#!/bin/sh\n# 1.13\n"} {
+		file := filepath.Join(t.TempDir(), "release")
+		require.NoError(t, os.WriteFile(file, []byte(released), 0o644))
+		digest := fmt.Sprintf("%x", sha256.Sum256([]byte(released)))
+		require.NoError(t, release.NewStore(cache, nil).Keep(file, digest))
+		target := sleeper()
+		target.Image.Archive = &matrix.Archive{URL: "http://127.0.0.1:1/never", SHA256: digest}
+		runtime, _ := open(t, root, cache)
+		place, err := runtime.Prepare(t.Context(), target, variant, matrix.Binding{Name: "own"})
+		require.NoError(t, err)
+		probe, err := os.ReadFile(place.Expand("{dir}/probe"))
+		require.NoError(t, err)
+		assert.Equal(t, released, string(probe))
+		digests[place.Digest()] = true
+	}
+	assert.Len(t, digests, 2, "another release is another client")
+}
+
 func TestWhatIsNotAvailable(t *testing.T) {
 	runtime, _ := open(t, shellModule(t), t.TempDir())
 	prepare := func(target matrix.Target, variant matrix.Variant) error {
@@ -250,6 +275,22 @@ func TestWhatIsNotAvailable(t *testing.T) {
 		err := prepare(target, variant)
 		require.ErrorIs(t, err, matrix.ErrUnavailable)
 		assert.ErrorContains(t, err, "no-such-lisp is not on the PATH; apt-get install no-such-lisp cl-cffi")
+	})
+	t.Run("a command that no package brings", func(t *testing.T) {
+		target := sleeper()
+		target.Local = matrix.Local{Requires: []string{"no-such-lisp"}, Supplied: "install it from its maker", Build: "build.sh"}
+		err := prepare(target, variant)
+		require.ErrorIs(t, err, matrix.ErrUnavailable)
+		assert.ErrorContains(t, err, "no-such-lisp is not on the PATH; install it from its maker")
+		target.Local.Packages = []string{"cl-cffi"}
+		assert.ErrorContains(t, prepare(target, variant), "install it from its maker; apt-get install cl-cffi")
+	})
+	t.Run("a release that can't be fetched", func(t *testing.T) {
+		target := sleeper()
+		target.Image.Archive = &matrix.Archive{URL: "http://127.0.0.1:1/shell.tar.gz", SHA256: strings.Repeat("0", 64)}
+		err := prepare(target, variant)
+		require.ErrorIs(t, err, matrix.ErrUnavailable)
+		assert.ErrorContains(t, err, "give it with --archive shell=FILE")
 	})
 	t.Run("another suite's variant", func(t *testing.T) {
 		err := prepare(sleeper(), matrix.Variant{Name: "buster", Suite: "buster"})
