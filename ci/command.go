@@ -22,6 +22,7 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/containers/docker"
 	"github.com/zmqmatrix/zmqmatrix/containers/local"
 	"github.com/zmqmatrix/zmqmatrix/containers/release"
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/matrix/feature"
 	"github.com/zmqmatrix/zmqmatrix/targets"
@@ -95,6 +96,7 @@ type openOptions struct {
 	CacheDir string
 	RunID    string
 	Log      io.Writer
+	Sources  map[string]*source.Tree // of bindings that were given a folder, by their names
 	// For docker alone; see engineFlags.
 	CopyBuilds, StaleArchive bool
 }
@@ -172,11 +174,11 @@ func Main(ctx context.Context, args []string, out, err *os.File) int {
 		engines: []engine{
 			{"docker", docker.Available, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
 				return docker.New(ctx, docker.Options{
-					Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Copy: o.CopyBuilds, StaleArchive: o.StaleArchive,
+					Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Copy: o.CopyBuilds, StaleArchive: o.StaleArchive, Sources: o.Sources,
 				})
 			}},
 			{"local", func(context.Context) error { return nil }, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
-				return local.New(ctx, local.Options{Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log})
+				return local.New(ctx, local.Options{Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Sources: o.Sources})
 			}},
 		},
 		version: toolVersion(), out: out, err: err,

@@ -10,12 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
 type replayCommand struct {
 	engineFlags
 	archiveFlag
+	bindingFlags
 	Cell  string  `arg:"" help:"TARGET/BINDING/GROUP/FEATURE[/TECHNIQUE]; without a technique, the target's first."`
 	Seed  *uint64 `help:"The run's seed, as its results give it: the first attempt then has the same bytes." placeholder:"N"`
 	Trace bool    `help:"Follow the probe with ptrace, so that a crash leaves a dossier. The watcher changes timing."`
@@ -51,6 +53,10 @@ func (c *replayCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	trees, err := c.trees(from.targets)
+	if err != nil {
+		return err
+	}
 	chosen, why, err := s.chooseEngine(c.Runtime)
 	if err != nil {
 		return err
@@ -61,7 +67,7 @@ func (c *replayCommand) Run(s *session) error {
 		func() { fmt.Fprintln(s.err, "still stopping; another Ctrl-C gives up") },
 		func() {})
 	defer release()
-	err = c.replay(ctx, s, from.root, plan, chosen)
+	err = c.replay(ctx, s, from.root, plan, trees, chosen)
 	var left *leftError
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, &left) {
 		return errInterrupted
@@ -105,7 +111,7 @@ func planOfCell(known []matrix.Target, catalogue []matrix.Feature, text string) 
 	return plan, nil
 }
 
-func (c *replayCommand) replay(ctx context.Context, s *session, root string, plan matrix.Plan, chosen engine) (err error) {
+func (c *replayCommand) replay(ctx context.Context, s *session, root string, plan matrix.Plan, trees map[string]*source.Tree, chosen engine) (err error) {
 	cell := plan.Clients[0].Cells[0]
 	header := matrix.Header{Run: newRunID(time.Now()), Tool: s.version, Started: time.Now().UTC(), Seed: randomSeed()}
 	if c.Seed != nil {
@@ -116,7 +122,7 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 		return err
 	}
 	log := &lineWriter{each: func(line string) { fmt.Fprintln(s.err, printable(line)) }}
-	opened, err := chosen.open(ctx, c.options(openOptions{Root: root, CacheDir: cache, RunID: header.Run, Log: log}))
+	opened, err := chosen.open(ctx, c.options(openOptions{Root: root, CacheDir: cache, RunID: header.Run, Log: log, Sources: trees}))
 	if err != nil {
 		return fmt.Errorf("opening the runtime %s: %w", chosen.name, err)
 	}

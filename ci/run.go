@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
@@ -25,6 +26,7 @@ type runCommand struct {
 	outFlag
 	engineFlags
 	archiveFlag
+	bindingFlags
 	Repeat   int     `help:"Attempt every cell N times. Without it, until it is decided." placeholder:"N"`
 	Seed     *uint64 `help:"What all payloads are made from. Without it, random and recorded." placeholder:"N"`
 	Parallel int     `help:"Clients at once. Without it, as many as cores." placeholder:"N"`
@@ -57,6 +59,7 @@ type runPlan struct {
 	folder  runFolder
 	header  matrix.Header
 	plan    matrix.Plan
+	trees   map[string]*source.Tree // of bindings, as they were when the run began
 	record  *results.Record
 	resumed *results.State // nil: a new run
 }
@@ -127,6 +130,10 @@ func (c *runCommand) begin(s *session) (*runPlan, error) {
 	if c.Seed != nil {
 		run.header.Seed = *c.Seed
 	}
+	if run.trees, err = c.trees(from.targets); err != nil {
+		return nil, err
+	}
+	run.header.Sources = origins(run.trees)
 	run.plan, err = matrix.MakePlan(from.targets, s.catalogue, run.header.Selection)
 	return run, err
 }
@@ -166,6 +173,9 @@ func (c *runCommand) resume(s *session, run *runPlan) error {
 	}
 	if plan.Digest != header.PlanDigest {
 		return refuse(fmt.Errorf("run %s had other cells than its selection gives today: a target or the catalogue was changed; start a new run, which reuses what it may", name))
+	}
+	if run.trees, err = c.resumeTrees(run.targets, name, header.Sources); err != nil {
+		return refuse(err)
 	}
 	run.header, run.plan, run.record, run.resumed = header, plan, record, state
 	return nil
@@ -254,7 +264,7 @@ func (c *runCommand) measure(ctx context.Context, s *session, run *runPlan, chos
 	}
 	defer func() { err = errors.Join(err, prior.Close()) }()
 	runtime, err := chosen.open(ctx, c.options(openOptions{
-		Root: run.root, CacheDir: cache, RunID: id,
+		Root: run.root, CacheDir: cache, RunID: id, Sources: run.trees,
 		Log: io.MultiWriter(log, &lineWriter{each: show.Log}),
 	}))
 	if err != nil {

@@ -42,6 +42,8 @@ type Header struct {
 	// run asks for the same.
 	Selection Selection `json:"selection"`
 	Repeat    int       `json:"repeat,omitempty"`
+	// Sources are the folders given for bindings, by the bindings' names.
+	Sources map[string]Source `json:"sources,omitempty"`
 	// Fresh: no attempt of an earlier run may be reused, also when it is resumed.
 	Fresh bool `json:"fresh,omitempty"`
 }
@@ -55,7 +57,9 @@ type ClientAccount struct {
 	Packages []string `json:"packages,omitempty"`
 	Raw      bool     `json:"raw,omitempty"`
 	Control  bool     `json:"control,omitempty"`
-	Image    string   `json:"image,omitempty"` // Place.Digest
+	Image    string   `json:"image,omitempty"`  // Place.Digest
+	Size     int64    `json:"size,omitempty"`   // Place.Size: bytes of the image or installation
+	Source   *Source  `json:"source,omitempty"` // Place.Source
 	// Archive is the digest of the release file that the client was made from,
 	// "sha256:…"; empty if from none, or if the client could not be prepared.
 	Archive string `json:"archive,omitempty"`

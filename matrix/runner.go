@@ -220,7 +220,9 @@ func (r *run) client(ctx context.Context, client *client) error {
 	case client.unprepared != nil:
 		account.Error = client.unprepared.Error()
 	default:
-		account.Image, account.Granted = client.place.now.Digest(), client.Target.Needs
+		place := client.place.now
+		account.Image, account.Size, account.Source = place.Digest(), place.Size(), place.Source()
+		account.Granted = client.Target.Needs
 		if archive := client.Target.ArchiveOf(client.Variant); archive != nil {
 			account.Archive = "sha256:" + archive.SHA256
 		}

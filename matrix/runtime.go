@@ -42,12 +42,23 @@ type Place interface {
 	// Digest identifies all of the client that is not the task: an image id,
 	// or a digest of the installed files and their versions.
 	Digest() string
+	// Size is the bytes of the client's image or installation, 0 if unknown.
+	Size() int64
+	// Source is where a binding that comes from elsewhere was taken from, nil
+	// for the project's own.
+	Source() *Source
 	// Expand replaces {dir} in a command or path.
 	Expand(text string) string
 	// Run runs the task in one fresh process and accounts for how it ended.
 	// An error is the harness's fault.
 	Run(ctx context.Context, task Task) (Account, error)
 	Close(ctx context.Context) error
+}
+
+// Source is the origin of a binding that comes from elsewhere.
+type Source struct {
+	From   string `json:"from"`   // the folder, or what it was fetched from
+	Digest string `json:"digest"` // "sha256:…" of the tree
 }
 
 // Bounds are the limits of one attempt. Zero means none.

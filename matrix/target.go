@@ -104,6 +104,10 @@ type Binding struct {
 	Raw     bool     `json:"raw,omitempty"`     // the thinnest layer: what breaks here is the runtime, not a binding
 	Command []string `json:"command"`           // the probe's argument vector; {dir} is where the target was installed
 	Witness string   `json:"witness,omitempty"` // the witness library to preload for features that ask for it
+	// System is the name under which a binding that comes from elsewhere is
+	// loaded (its ASDF system); empty for the project's own. Such a binding's
+	// client has an image, or an installation, of its own.
+	System string `json:"system,omitempty"`
 	// Techniques replaces the target's for this binding where it is given.
 	Techniques map[string][]string `json:"techniques,omitempty"`
 }
@@ -115,6 +119,22 @@ type Needs struct {
 	// take (personality(2)); docker's default seccomp profile allows five.
 	Personality []uint32 `json:"personality"`
 	Reason      string   `json:"reason"` // why the implementation does not run without
+}
+
+// Own is the name of the binding that the target's shared image is built with:
+// the raw one of the project's own, or else their first.
+func (t Target) Own() string {
+	own := ""
+	for _, binding := range t.Bindings {
+		switch {
+		case binding.System != "":
+		case binding.Raw:
+			return binding.Name
+		case own == "":
+			own = binding.Name
+		}
+	}
+	return own
 }
 
 // Limits bound a probe.

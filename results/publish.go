@@ -303,7 +303,7 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 			Target: account.Target, Implementation: name, Title: account.Title, Binding: account.Binding,
 			Raw: account.Raw, Control: account.Control, Family: account.Family, Suite: account.Suite,
 			Packages: append([]string{}, account.Packages...), Homepage: known[name].Homepage, Licence: known[name].Licence,
-			Image: account.Image, Trusted: account.Trusted, Distrust: bounded(account.Distrust, mostReason),
+			Image: account.Image, Size: account.Size, Source: account.Source, Trusted: account.Trusted, Distrust: bounded(account.Distrust, mostReason),
 			NotRun: bounded(account.NotRun, mostReason), Error: bounded(account.Error, mostReason),
 		}
 		if hello := account.Hello; hello != nil {

@@ -73,9 +73,13 @@ type Client struct {
 	Homepage       string   `json:"homepage"`
 	Licence        string   `json:"licence"`
 	Image          string   `json:"image"`
-	Libzmq         string   `json:"libzmq"`    // "" where the client does not link it
-	Threads        bool     `json:"threads"`   // the language can start threads of its own
-	Collector      string   `json:"collector"` // "moving", "non-moving", "none", or "" if it could not be asked
+	// Size is the bytes of the image or installation, 0 if unknown.
+	Size int64 `json:"size,omitempty"`
+	// Source is the origin of a binding that comes from elsewhere.
+	Source    *matrix.Source `json:"source,omitempty"`
+	Libzmq    string         `json:"libzmq"`    // "" where the client does not link it
+	Threads   bool           `json:"threads"`   // the language can start threads of its own
+	Collector string         `json:"collector"` // "moving", "non-moving", "none", or "" if it could not be asked
 	// Trusted: its "unsupported" can be believed. Distrust says why not.
 	Trusted  bool   `json:"trusted"`
 	Distrust string `json:"distrust,omitempty"`

@@ -158,6 +158,9 @@ func (c *check) bindings() {
 			c.add(fmt.Sprintf("a second binding %q", binding.Name), "bindings", i, "name")
 		}
 		seen[binding.Name] = true
+		if binding.Raw && binding.System != "" {
+			c.add("a binding that comes from elsewhere is no raw one: the raw binding is what others are compared with", "bindings", i, "system")
+		}
 		c.globs(binding.Techniques, "bindings", i, "techniques")
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/images"
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/matrix/endpoint"
@@ -40,6 +41,8 @@ type Options struct {
 	Copy bool
 	// StaleArchive accepts a Debian archive past its validity date.
 	StaleArchive bool
+	// Sources are the folders given for bindings, by the bindings' names.
+	Sources map[string]*source.Tree
 }
 
 // greetingTime is how long a warden or an endpoint may take from the start of
@@ -90,7 +93,8 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		runID:  options.RunID,
 		images: images.NewMaker(&images.Maker{
 			Engine: engine, Root: root, CacheDir: cache, Parallel: engine.info.NCPU, Log: log, StaleArchive: options.StaleArchive,
-			Warden: func(ctx context.Context) (string, error) { return warden.Build(ctx, root, cache) },
+			Sources: options.Sources,
+			Warden:  func(ctx context.Context) (string, error) { return warden.Build(ctx, root, cache) },
 		}),
 	}
 	runtime.greet = func(ctx context.Context, streams io.ReadWriteCloser) (supervisor, error) {
@@ -206,7 +210,7 @@ func (r *Runtime) StartEndpoint(ctx context.Context) (matrix.Endpoint, error) {
 // Prepare implements matrix.Runtime.
 func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding) (matrix.Place, error) {
 	name := target.Name + "@" + variant.Name + "/" + binding.Name
-	image, err := r.images.Target(ctx, target, variant)
+	image, err := r.images.Target(ctx, target, variant, binding)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +228,7 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	if err != nil {
 		return nil, fmt.Errorf("start %s: the warden: %w", name, started.fail(ctx, err))
 	}
-	return &place{name: name, image: image, warden: connected, container: started}, nil
+	return &place{name: name, image: image, source: image.Source, warden: connected, container: started}, nil
 }
 
 // Close implements matrix.Runtime. It goes on when ctx has ended, for nothing

@@ -193,15 +193,15 @@ func (e *engine) close(ctx context.Context) error {
 	return errors.Join(err, e.provider.Close())
 }
 
-func (e *engine) Image(ctx context.Context, tag string) (string, error) {
+func (e *engine) Image(ctx context.Context, tag string) (images.Image, error) {
 	found, err := e.api.ImageInspect(ctx, tag)
 	if errdefs.IsNotFound(err) {
-		return "", images.ErrNoImage
+		return images.Image{}, images.ErrNoImage
 	}
 	if err != nil {
-		return "", err
+		return images.Image{}, err
 	}
-	return found.ID, nil
+	return images.Image{Tag: tag, ID: found.ID, Size: found.Size}, nil
 }
 
 func (e *engine) Pull(ctx context.Context, tag string) error {

@@ -146,13 +146,13 @@ func TestTarget_is_built_once_and_then_found_by_its_content(t *testing.T) {
 	word := fmt.Sprint("word of ", time.Now().UnixNano())
 	root := write(t, map[string]string{"targets/tiny/Dockerfile": tinyDockerfile, "targets/tiny/word": word})
 	first, log := newRuntime(t, root)
-	built, err := first.images.Target(t.Context(), tiny, variant())
+	built, err := first.images.Target(t.Context(), tiny, variant(), matrix.Binding{})
 	require.NoError(t, err)
 	t.Cleanup(func() { removeImage(t, built.Tag) })
 	assert.Contains(t, log.String(), "building image "+built.Tag)
 
 	second, log := newRuntime(t, root)
-	found, err := second.images.Target(t.Context(), tiny, variant())
+	found, err := second.images.Target(t.Context(), tiny, variant(), matrix.Binding{})
 	require.NoError(t, err)
 	assert.Equal(t, built, found)
 	assert.Contains(t, log.String(), built.Tag+" is there already")
@@ -160,7 +160,7 @@ func TestTarget_is_built_once_and_then_found_by_its_content(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(root, "targets/tiny/word"), []byte("another "+word), 0o644))
 	third, log := newRuntime(t, root)
-	other, err := third.images.Target(t.Context(), tiny, variant())
+	other, err := third.images.Target(t.Context(), tiny, variant(), matrix.Binding{})
 	require.NoError(t, err)
 	t.Cleanup(func() { removeImage(t, other.Tag) })
 	assert.NotEqual(t, built.ID, other.ID, "a changed file must change the image:\n%s", log)
@@ -182,7 +182,7 @@ RUN seq 100 199; echo the reason >&2; exit 7
 RUN echo never
 `})
 	runtime, _ := newRuntime(t, root)
-	_, err := runtime.images.Target(t.Context(), tiny, variant())
+	_, err := runtime.images.Target(t.Context(), tiny, variant(), matrix.Binding{})
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "image of tiny@bookworm")
 	assert.Contains(t, err.Error(), "targets/tiny/Dockerfile failed at Step 4/7 : RUN seq 100 199")
@@ -198,7 +198,7 @@ FROM ${BASE}
 RUN apt-get update && apt-get install -y no-such-lisp
 `})
 	runtime, _ := newRuntime(t, root)
-	_, err := runtime.images.Target(t.Context(), tiny, variant())
+	_, err := runtime.images.Target(t.Context(), tiny, variant(), matrix.Binding{})
 	assert.ErrorIs(t, err, matrix.ErrUnavailable)
 }
 
@@ -206,7 +206,7 @@ func TestTarget_that_the_user_must_supply_is_unavailable_until_tagged(t *testing
 	supplied := tiny
 	supplied.Image.Supplied = "its licence forbids redistribution"
 	runtime, _ := newRuntime(t, t.TempDir())
-	_, err := runtime.images.Target(t.Context(), supplied, variant())
+	_, err := runtime.images.Target(t.Context(), supplied, variant(), matrix.Binding{})
 	require.ErrorIs(t, err, matrix.ErrUnavailable)
 	assert.ErrorContains(t, err, "its licence forbids redistribution (tag the image zmqmatrix-supplied/tiny:bookworm)")
 }
@@ -232,7 +232,7 @@ RUN sleep 600
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := runtime.images.Target(ctx, tiny, variant())
+		_, err := runtime.images.Target(ctx, tiny, variant(), matrix.Binding{})
 		ended <- err
 	}()
 	require.Eventually(t, func() bool { return len(sleeping()) > 0 }, time.Minute, 50*time.Millisecond)

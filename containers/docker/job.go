@@ -40,7 +40,7 @@ func (e *engine) RunJob(ctx context.Context, job images.Job) (err error) {
 	if e.copyTrees {
 		carry = copying{trees: job.Trees, api: e.api}
 	}
-	imageID, err := e.Image(ctx, job.Image)
+	image, err := e.Image(ctx, job.Image)
 	if err != nil {
 		return fmt.Errorf("job in %s: %w", job.Image, err)
 	}
@@ -55,14 +55,16 @@ func (e *engine) RunJob(ctx context.Context, job images.Job) (err error) {
 			carry.configure(config, nil)
 		},
 		HostConfigModifier: func(host *container.HostConfig) {
-			host.NetworkMode = "none" // all it needs was brought
+			if !job.Network {
+				host.NetworkMode = "none" // all it needs was brought
+			}
 			host.CapDrop = []string{"ALL"}
 			host.SecurityOpt = []string{"no-new-privileges:true"}
 			host.Memory, host.MemorySwap = jobMemory, jobMemory
 			host.LogConfig.Type = "none"
 			carry.configure(nil, host)
 		},
-	}, imageID)
+	}, image.ID)
 	if err != nil {
 		return fmt.Errorf("job in %s: %w", job.Image, err)
 	}

@@ -23,12 +23,19 @@ type supervisor interface {
 type place struct {
 	name      string
 	image     images.Image
+	source    *matrix.Source
 	warden    supervisor
 	container *running
 }
 
 // Digest implements matrix.Place: an image's id is over all that is in it.
 func (p *place) Digest() string { return p.image.ID }
+
+// Size implements matrix.Place.
+func (p *place) Size() int64 { return p.image.Size }
+
+// Source implements matrix.Place.
+func (p *place) Source() *matrix.Source { return p.source }
 
 // Expand implements matrix.Place.
 func (p *place) Expand(text string) string { return strings.ReplaceAll(text, "{dir}", installed) }

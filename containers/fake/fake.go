@@ -27,6 +27,8 @@ type Script struct {
 	Cores int
 	// Digest makes a client's image digest; nil: the client's name.
 	Digest func(client matrix.Client) string
+	// Size is what every client's image has, in bytes.
+	Size int64
 }
 
 // Attempt is what a scripted probe is asked.
@@ -132,6 +134,10 @@ func (p *place) Digest() string {
 	}
 	return "fake:" + p.client.String()
 }
+
+func (p *place) Size() int64 { return p.runtime.script.Size }
+
+func (p *place) Source() *matrix.Source { return nil }
 
 func (p *place) Expand(text string) string { return strings.ReplaceAll(text, "{dir}", "/fake") }
 

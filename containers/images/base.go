@@ -89,9 +89,9 @@ func (m *Maker) findOrMakeBase(ctx context.Context, suite string) (Image, error)
 
 // find is the image with this tag, or ErrNoImage.
 func (m *Maker) find(ctx context.Context, tag string) (Image, error) {
-	id, err := m.Engine.Image(ctx, tag)
+	found, err := m.Engine.Image(ctx, tag)
 	if err != nil {
 		return Image{}, fmt.Errorf("image %s: %w", tag, err)
 	}
-	return Image{Tag: tag, ID: id}, nil
+	return found, nil
 }

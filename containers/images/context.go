@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 )
 
 // buildTime is the modification time of every file in a build context and of
@@ -27,6 +29,7 @@ var buildTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // made under another umask, by another user or at another time is the same.
 type Context struct {
 	entries map[string]entry
+	folders []string // that are there also when they are empty
 }
 
 // entry is one file or symbolic link.
@@ -105,6 +108,18 @@ func (c *Context) AddTree(root, folder string) error {
 	return nil
 }
 
+// AddSource puts a binding's source below folder, which is there, and empty,
+// also without one: a Dockerfile copies it in any case.
+func (c *Context) AddSource(folder string, tree *source.Tree) {
+	c.folders = append(c.folders, folder)
+	if tree == nil {
+		return
+	}
+	for _, file := range tree.Files {
+		c.add(path.Join(folder, file.Path), entry{executable: file.Executable, link: file.Link, content: file.Content})
+	}
+}
+
 func (c *Context) add(name string, added entry) {
 	if c.entries == nil {
 		c.entries = make(map[string]entry)
@@ -150,6 +165,12 @@ func (c *Context) Digest(args map[string]string, baseID string) string {
 func (c *Context) Tar() ([]byte, error) {
 	var archive bytes.Buffer
 	writer := tar.NewWriter(&archive)
+	for _, folder := range c.folders {
+		header := &tar.Header{Typeflag: tar.TypeDir, Name: folder + "/", Mode: 0o755, ModTime: buildTime, Format: tar.FormatPAX}
+		if err := writer.WriteHeader(header); err != nil {
+			return nil, fmt.Errorf("build context: %s: %w", folder, err)
+		}
+	}
 	for _, name := range c.names() {
 		item := c.entries[name]
 		header := &tar.Header{

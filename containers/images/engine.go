@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
 // ErrNoImage is what Engine.Image answers for a tag that the engine has not.
@@ -15,8 +17,8 @@ var ErrNoImage = errors.New("no such image")
 
 // Engine is what making images needs of a container engine.
 type Engine interface {
-	// Image is the id ("sha256:…") of the image with this tag, or ErrNoImage.
-	Image(ctx context.Context, tag string) (string, error)
+	// Image is the image with this tag, or ErrNoImage.
+	Image(ctx context.Context, tag string) (Image, error)
 	// Pull fetches tag from its registry. It reports quickly when no registry
 	// can be reached.
 	Pull(ctx context.Context, tag string) error
@@ -47,6 +49,9 @@ type Job struct {
 	Env     map[string]string
 	Dir     string
 	Trees   []Tree
+	// Network lets the command reach what the engine's machine reaches; without
+	// it there is none.
+	Network bool
 }
 
 // Tree is a folder of the host that a job sees at Inside. An engine on this
@@ -74,4 +79,8 @@ const (
 type Image struct {
 	Tag string
 	ID  string // "sha256:…"
+	// Size is in bytes, with all its layers, of which images share some.
+	Size int64
+	// Source is of a binding that comes from elsewhere and is in the image.
+	Source *matrix.Source
 }

@@ -153,13 +153,13 @@ func (e *fakeEngine) set(tag, id string) {
 	e.tags[tag] = id
 }
 
-func (e *fakeEngine) Image(_ context.Context, tag string) (string, error) {
+func (e *fakeEngine) Image(_ context.Context, tag string) (Image, error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	if id, found := e.tags[tag]; found {
-		return id, nil
+		return Image{Tag: tag, ID: id, Size: 5_000_000}, nil
 	}
-	return "", ErrNoImage
+	return Image{}, ErrNoImage
 }
 
 func (e *fakeEngine) Pull(_ context.Context, tag string) error {
@@ -225,17 +225,17 @@ func TestBase_is_taken_where_it_costs_least(t *testing.T) {
 		logSays string
 	}{
 		{"the registry's is there", &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1", "zmqmatrix-base:sid": "sha256:2"}}, false,
-			Image{"debian:sid-slim", "sha256:1"}, nil, ""},
+			Image{Tag: "debian:sid-slim", ID: "sha256:1", Size: 5_000_000}, nil, ""},
 		{"our own is there", &fakeEngine{tags: map[string]string{"zmqmatrix-base:sid": "sha256:2"}}, false,
-			Image{"zmqmatrix-base:sid", "sha256:2"}, nil, ""},
+			Image{Tag: "zmqmatrix-base:sid", ID: "sha256:2", Size: 5_000_000}, nil, ""},
 		{"a registry answers", &fakeEngine{}, false,
-			Image{"debian:sid-slim", "sha256:pulled"}, []string{"pull debian:sid-slim"}, "pulling debian:sid-slim"},
+			Image{Tag: "debian:sid-slim", ID: "sha256:pulled", Size: 5_000_000}, []string{"pull debian:sid-slim"}, "pulling debian:sid-slim"},
 		{"no registry answers", &fakeEngine{pullErr: refused}, false,
-			Image{"zmqmatrix-base:sid", "sha256:imported"}, []string{"pull debian:sid-slim", "import zmqmatrix-base:sid"}, "no registry answers (lookup of the registry: no such host)"},
+			Image{Tag: "zmqmatrix-base:sid", ID: "sha256:imported", Size: 5_000_000}, []string{"pull debian:sid-slim", "import zmqmatrix-base:sid"}, "no registry answers (lookup of the registry: no such host)"},
 		{"an unchecked base is never taken for a checked one", &fakeEngine{pullErr: refused, tags: map[string]string{"zmqmatrix-base:sid-unchecked": "sha256:3"}}, false,
-			Image{"zmqmatrix-base:sid", "sha256:imported"}, []string{"pull debian:sid-slim", "import zmqmatrix-base:sid"}, ""},
+			Image{Tag: "zmqmatrix-base:sid", ID: "sha256:imported", Size: 5_000_000}, []string{"pull debian:sid-slim", "import zmqmatrix-base:sid"}, ""},
 		{"an unchecked base is taken when that was accepted", &fakeEngine{tags: map[string]string{"zmqmatrix-base:sid-unchecked": "sha256:3"}}, true,
-			Image{"zmqmatrix-base:sid-unchecked", "sha256:3"}, nil, ""},
+			Image{Tag: "zmqmatrix-base:sid-unchecked", ID: "sha256:3", Size: 5_000_000}, nil, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			made, log := maker(t, row.engine, t.TempDir())
@@ -326,7 +326,7 @@ func (e *readingEngine) Import(_ context.Context, _ string, rootfs io.Reader, _ 
 
 var (
 	tiny    = matrix.Target{Name: "tiny", Image: matrix.Image{Dockerfile: "Dockerfile", Include: []string{"shared"}}}
-	variant = matrix.Variant{Name: "old", Suite: "sid", Args: map[string]string{"RELEASE": "1.13"}}
+	variant = matrix.Variant{Name: "old", Suite: "sid", Args: map[string]string{"RELEASE": "1.13", "BINDING": "", "SYSTEM": ""}}
 )
 
 func tinyModule(t *testing.T) string {
@@ -336,7 +336,7 @@ func tinyModule(t *testing.T) string {
 func TestTarget_is_built_of_its_folder_what_it_includes_and_the_warden(t *testing.T) {
 	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}}
 	made, log := maker(t, engine, tinyModule(t))
-	image, err := made.Target(t.Context(), tiny, variant)
+	image, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 	require.NoError(t, err)
 	assert.Regexp(t, `^zmqmatrix/tiny:sid-[0-9a-f]{16}$`, image.Tag)
 	assert.Contains(t, log.String(), "tiny@old: building image "+image.Tag)
@@ -344,14 +344,14 @@ func TestTarget_is_built_of_its_folder_what_it_includes_and_the_warden(t *testin
 	steps, whole := engine.builds[0], engine.builds[1]
 	assert.Regexp(t, `^zmqmatrix/steps:sid-`, steps.Tag)
 	assert.Equal(t, "targets/tiny/Dockerfile", whole.Dockerfile)
-	assert.Equal(t, map[string]string{"BASE": "debian:sid-slim", "SUITE": "sid", "RELEASE": "1.13"}, whole.Args)
+	assert.Equal(t, map[string]string{"BASE": "debian:sid-slim", "SUITE": "sid", "RELEASE": "1.13", "BINDING": "", "SYSTEM": ""}, whole.Args)
 	for _, file := range []string{"targets/tiny/Dockerfile", "shared/x", "bin/warden"} {
 		assert.True(t, bytes.Contains(whole.Context, []byte(file)), file)
 	}
 
 	// Another run on the same engine.
 	again, log := maker(t, engine, made.Root)
-	same, err := again.Target(t.Context(), tiny, variant)
+	same, err := again.Target(t.Context(), tiny, variant, matrix.Binding{})
 	require.NoError(t, err)
 	assert.Equal(t, image, same)
 	assert.Len(t, engine.builds, 2, "nothing is to be built")
@@ -362,10 +362,10 @@ func TestTarget_stays_one_image_for_a_run_whatever_is_edited_meanwhile(t *testin
 	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}}
 	root := tinyModule(t)
 	made, _ := maker(t, engine, root)
-	first, err := made.Target(t.Context(), tiny, variant)
+	first, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "shared/x"), []byte("edited"), 0o644))
-	second, err := made.Target(t.Context(), tiny, variant)
+	second, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 	require.NoError(t, err)
 	assert.Equal(t, first, second)
 }
@@ -376,7 +376,7 @@ func TestTarget_asked_for_by_many_at_once_is_built_once(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			_, err := made.Target(t.Context(), tiny, variant)
+			_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 			assert.NoError(t, err)
 		})
 	}
@@ -393,7 +393,7 @@ func TestTarget_that_fails_names_the_step_and_the_outputs_end(t *testing.T) {
 	says.WriteString("\x1b[91mmake: no rule\x1b[0m")
 	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}, buildErr: errors.New("returned a non-zero code: 2"), buildSays: says.String()}
 	made, _ := maker(t, engine, tinyModule(t))
-	_, err := made.Target(t.Context(), tiny, variant)
+	_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 	require.ErrorIs(t, err, engine.buildErr)
 	assert.NotErrorIs(t, err, matrix.ErrUnavailable)
 	text := err.Error()
@@ -406,7 +406,7 @@ func TestTarget_whose_package_the_suite_lacks_is_unavailable(t *testing.T) {
 	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}, buildErr: errors.New("returned a non-zero code: 100"),
 		buildSays: "Step 2/2 : RUN apt-get install abcl\nE: Unable to locate package abcl\n"}
 	made, _ := maker(t, engine, tinyModule(t))
-	_, err := made.Target(t.Context(), tiny, variant)
+	_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 	assert.ErrorIs(t, err, matrix.ErrUnavailable)
 }
 
@@ -414,7 +414,7 @@ func TestTarget_whose_archive_could_not_be_read_is_an_error_and_not_unavailable(
 	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}, buildErr: errors.New("returned a non-zero code: 100"),
 		buildSays: "Step 2/2 : RUN apt-get install abcl\nW: Failed to fetch the list  Temporary failure resolving the name\nE: Unable to locate package abcl\n"}
 	made, _ := maker(t, engine, tinyModule(t))
-	_, err := made.Target(t.Context(), tiny, variant)
+	_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 	require.ErrorContains(t, err, "the Debian archive could not be read: targets/tiny/Dockerfile failed at Step 2/2")
 	assert.NotErrorIs(t, err, matrix.ErrUnavailable)
 }
@@ -424,12 +424,12 @@ func TestTarget_that_is_supplied_starts_from_the_users_image(t *testing.T) {
 	supplied.Image.Supplied = "it may not be redistributed"
 	engine := &fakeEngine{tags: map[string]string{}}
 	made, _ := maker(t, engine, tinyModule(t))
-	_, err := made.Target(t.Context(), supplied, variant)
+	_, err := made.Target(t.Context(), supplied, variant, matrix.Binding{})
 	require.ErrorIs(t, err, matrix.ErrUnavailable)
 	assert.ErrorContains(t, err, "it may not be redistributed (tag the image zmqmatrix-supplied/tiny:old)")
 
 	engine.set("zmqmatrix-supplied/tiny:old", "sha256:theirs")
-	_, err = made.Target(t.Context(), supplied, variant)
+	_, err = made.Target(t.Context(), supplied, variant, matrix.Binding{})
 	require.NoError(t, err)
 	assert.Equal(t, "zmqmatrix-supplied/tiny:old", engine.builds[1].Args["BASE"])
 }
@@ -448,13 +448,13 @@ func TestTarget_that_is_made_from_a_release_has_it_in_its_context(t *testing.T) 
 	engine := &fakeEngine{}
 	made, _ := maker(t, engine, tinyModule(t))
 	served = "another file"
-	_, err := made.Target(t.Context(), released, variant)
+	_, err := made.Target(t.Context(), released, variant, matrix.Binding{})
 	require.ErrorContains(t, err, "image of tiny@old: "+released.Image.Archive.URL+" is not the release that is wanted: its sha256 is ")
 	assert.NotErrorIs(t, err, matrix.ErrUnavailable)
 	assert.Empty(t, engine.asked, "no base is fetched for a client that can't be made")
 
 	served = "what upstream released"
-	_, err = made.Target(t.Context(), released, variant)
+	_, err = made.Target(t.Context(), released, variant, matrix.Binding{})
 	require.NoError(t, err)
 	whole := engine.builds[1]
 	assert.True(t, bytes.Contains(whole.Context, []byte(served)))
@@ -464,7 +464,7 @@ func TestTarget_that_is_made_from_a_release_has_it_in_its_context(t *testing.T) 
 	server.Close()
 	released.Image.Archive = &matrix.Archive{URL: server.URL + "/tiny-2.tar.gz", SHA256: strings.Repeat("0", 64)}
 	elsewhere, _ := maker(t, &fakeEngine{}, made.Root)
-	_, err = elsewhere.Target(t.Context(), released, variant)
+	_, err = elsewhere.Target(t.Context(), released, variant, matrix.Binding{})
 	require.ErrorIs(t, err, matrix.ErrUnavailable)
 	assert.ErrorContains(t, err, "tiny-2.tar.gz could not be fetched")
 	assert.ErrorContains(t, err, "give it with --archive tiny@old=FILE")
@@ -487,7 +487,7 @@ func namesOf(t *testing.T, archive []byte) []string {
 func TestTarget_without_its_dockerfile_is_an_error(t *testing.T) {
 	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}}
 	made, _ := maker(t, engine, write(t, map[string]string{"targets/tiny/x": "", "shared/x": ""}))
-	_, err := made.Target(t.Context(), tiny, variant)
+	_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
 	assert.ErrorContains(t, err, "there is no Dockerfile targets/tiny/Dockerfile")
 }
 

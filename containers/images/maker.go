@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/release"
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
@@ -45,8 +46,11 @@ type Maker struct {
 	// validity date. An attacker who withholds security updates looks the
 	// same, so it is for a person to say.
 	StaleArchive bool
+	// Sources are the folders given for bindings, by the bindings' names.
+	Sources map[string]*source.Tree
 
 	releases   *release.Store
+	finder     source.Finder
 	locks      locks
 	builds     chan struct{}
 	noRegistry atomic.Bool
@@ -62,6 +66,7 @@ func NewMaker(maker *Maker) *Maker {
 	maker.builds = make(chan struct{}, max(1, maker.Parallel))
 	maker.madeImages = make(map[string]Image)
 	maker.releases = release.NewStore(maker.CacheDir, maker.say)
+	maker.finder = source.Finder{Named: maker.Sources, Fetch: maker.fetch, Scratch: maker.CacheDir}
 	if maker.bootstrap == nil {
 		maker.bootstrap = bootstrap
 	}
@@ -78,9 +83,13 @@ func SuppliedTag(target matrix.Target, variant matrix.Variant) string {
 }
 
 // Target is the image of a target in one variant, found by its content or
-// built. matrix.ErrUnavailable means that it can't be had here.
-func (m *Maker) Target(ctx context.Context, target matrix.Target, variant matrix.Variant) (Image, error) {
+// built: one for all of the project's own bindings, and one for each that comes
+// from elsewhere. matrix.ErrUnavailable means that it can't be had here.
+func (m *Maker) Target(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding) (Image, error) {
 	name := target.Name + "@" + variant.Name
+	if binding.System != "" {
+		name += "/" + binding.Name
+	}
 	release, err := m.locks.acquire(ctx, "target "+name)
 	if err != nil {
 		return Image{}, err
@@ -89,7 +98,7 @@ func (m *Maker) Target(ctx context.Context, target matrix.Target, variant matrix
 	if made, found := m.made("target " + name); found {
 		return made, nil
 	}
-	image, err := m.makeTarget(ctx, name, target, variant)
+	image, err := m.makeTarget(ctx, name, target, variant, binding)
 	if err != nil {
 		return Image{}, fmt.Errorf("image of %s: %w", name, err)
 	}
@@ -97,11 +106,20 @@ func (m *Maker) Target(ctx context.Context, target matrix.Target, variant matrix
 	return image, nil
 }
 
-func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Target, variant matrix.Variant) (Image, error) {
-	// First, since a client without its release file costs nothing further.
+func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Target, variant matrix.Variant, binding matrix.Binding) (Image, error) {
+	// First, since a client without its release file or its binding's source
+	// costs nothing further.
 	archive, err := m.releases.Of(ctx, target, variant)
 	if err != nil {
 		return Image{}, err
+	}
+	var tree *source.Tree
+	own := target.Own()
+	if binding.System != "" {
+		own = binding.Name
+		if tree, err = m.finder.Find(ctx, binding); err != nil {
+			return Image{}, err
+		}
 	}
 	var base Image
 	if target.Image.Supplied != "" {
@@ -147,11 +165,36 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 			return Image{}, err
 		}
 	}
-	args := map[string]string{"BASE": base.Tag, "SUITE": variant.Suite}
+	files.AddSource("binding", tree)
+	args := map[string]string{"BASE": base.Tag, "SUITE": variant.Suite, "BINDING": own, "SYSTEM": binding.System}
 	for key, value := range variant.Args {
 		args[key] = value
 	}
-	return m.build(ctx, name, "zmqmatrix/"+target.Name, variant.Suite, base, files, dockerfile, args)
+	image, err := m.build(ctx, name, "zmqmatrix/"+target.Name, variant.Suite, base, files, dockerfile, args)
+	if tree != nil {
+		image.Source = &tree.Source
+	}
+	return image, err
+}
+
+// fetch runs the script that fetches a binding in a container with a network.
+func (m *Maker) fetch(ctx context.Context, system, folder string) error {
+	base, err := m.Base(ctx, EndpointSuite)
+	if err != nil {
+		return err
+	}
+	files := &Context{}
+	files.AddFile("Dockerfile", []byte("ARG BASE\nFROM ${BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends "+
+		strings.Join(source.FetchPackages, " ")+" && rm -rf /var/lib/apt/lists/*\n"), false)
+	fetcher, err := m.build(ctx, "quicklisp", "zmqmatrix/quicklisp", EndpointSuite, base, files, "Dockerfile", map[string]string{"BASE": base.Tag})
+	if err != nil {
+		return err
+	}
+	m.say("fetching the ASDF system %s", system)
+	return m.Engine.RunJob(ctx, Job{
+		Image: fetcher.Tag, Command: []string{"sh", "-c", source.FetchScript, "quicklisp", system, insideOutput},
+		Dir: "/", Trees: []Tree{{Host: folder, Inside: insideOutput, Use: Output}}, Network: true,
+	})
 }
 
 // Endpoint is the image of the endpoint.
@@ -211,7 +254,7 @@ func (m *Maker) build(ctx context.Context, name, repository, suite string, base 
 	image, err := m.find(ctx, tag)
 	if err == nil {
 		if repository != stepsRepository {
-			m.say("%s: image %s is there already", name, tag)
+			m.say("%s: image %s is there already, %s", name, tag, image.size())
 		}
 		return image, nil
 	}
@@ -236,11 +279,14 @@ func (m *Maker) build(ctx context.Context, name, repository, suite string, base 
 		return Image{}, steps.explain(dockerfile, err)
 	}
 	image, err = m.find(ctx, tag)
-	if err == nil {
-		m.say("%s: image %s is built", name, tag)
+	if err == nil && repository != stepsRepository {
+		m.say("%s: image %s is built, %s", name, tag, image.size())
 	}
 	return image, err
 }
+
+// size is for people, in the engine's own unit.
+func (i Image) size() string { return fmt.Sprintf("%d MB", i.Size/1_000_000) }
 
 // stepLog keeps the end of a build's output and the step that it was at.
 type stepLog struct {

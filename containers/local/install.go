@@ -3,6 +3,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,6 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
@@ -29,15 +31,27 @@ import (
 // installed is a target that was built on the host.
 type installed struct {
 	folder string
-	digest string // of all that it was made from, in hex
+	digest string       // of all that it was made from, in hex
+	size   int64        // of its files, in bytes
+	tree   *source.Tree // of a binding that comes from elsewhere, else nil
 }
 
 // install builds the target, made from the release file archive if that is not
 // "", with its script into CACHE/targets/NAME/DIGEST, or
 // finds it there. The script writes to the final path, since a program may
 // remember where it was built; that it came to its end is said by a file beside
-// the folder, and a folder without one is built anew.
-func (r *Runtime) install(ctx context.Context, target matrix.Target, variant matrix.Variant, archive string) (installed, error) {
+// the folder, and a folder without one is built anew. All of the project's own
+// bindings share one installation; one that comes from elsewhere has its own.
+func (r *Runtime) install(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding, archive string) (installed, error) {
+	var tree *source.Tree
+	if binding.System != "" {
+		var err error
+		if tree, err = r.finder.Find(ctx, binding); err != nil {
+			return installed{}, err
+		}
+	} else {
+		binding.Name = target.Own()
+	}
 	programs := map[string]gobuild.Program{}
 	for file, goPackage := range target.Image.Go {
 		program, err := r.program(ctx, gobuild.Options{
@@ -48,12 +62,12 @@ func (r *Runtime) install(ctx context.Context, target matrix.Target, variant mat
 		}
 		programs[file] = program
 	}
-	digest, err := r.digest(ctx, target, variant, programs)
+	digest, err := r.digest(ctx, target, variant, binding, tree, programs)
 	if err != nil {
 		return installed{}, err
 	}
 	parent := filepath.Join(r.cache, "targets", target.Name)
-	found := installed{folder: filepath.Join(parent, digest[:32]), digest: digest}
+	found := installed{folder: filepath.Join(parent, digest[:32]), digest: digest, tree: tree}
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return installed{}, fmt.Errorf("cache folder: %w", err)
 	}
@@ -64,7 +78,8 @@ func (r *Runtime) install(ctx context.Context, target matrix.Target, variant mat
 	defer unlock()
 	complete := found.folder + ".complete"
 	if _, err := os.Stat(complete); err == nil {
-		return found, nil
+		found.size, err = sizeOf(found.folder)
+		return found, err
 	}
 	select {
 	case r.builds <- struct{}{}:
@@ -79,17 +94,37 @@ func (r *Runtime) install(ctx context.Context, target matrix.Target, variant mat
 	if err := os.Mkdir(found.folder, 0o755); err != nil {
 		return installed{}, fmt.Errorf("cache folder: %w", err)
 	}
-	if err := r.build(ctx, target, variant, programs, archive, found.folder); err != nil {
+	if err := r.build(ctx, target, variant, binding, tree, programs, archive, found.folder); err != nil {
 		return installed{}, errors.Join(err, os.RemoveAll(found.folder))
 	}
 	if err := os.WriteFile(complete, nil, 0o644); err != nil {
 		return installed{}, fmt.Errorf("cache folder: %w", err)
 	}
-	return found, nil
+	found.size, err = sizeOf(found.folder)
+	r.log.say("%s@%s/%s is built, %d MB", target.Name, variant.Name, binding.Name, found.size/1_000_000)
+	return found, err
+}
+
+// sizeOf is the bytes of a folder's files.
+func sizeOf(folder string) (size int64, err error) {
+	err = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("the installation's size: %w", err)
+	}
+	return size, nil
 }
 
 // build runs the target's script, the same one that its Dockerfile runs.
-func (r *Runtime) build(ctx context.Context, target matrix.Target, variant matrix.Variant, programs map[string]gobuild.Program, archive, output string) error {
+func (r *Runtime) build(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding, tree *source.Tree, programs map[string]gobuild.Program, archive, output string) error {
 	bin := filepath.Join(r.scratch.temp, "bin-"+target.Name+"-"+filepath.Base(output))
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		return fmt.Errorf("scratch folder: %w", err)
@@ -100,20 +135,45 @@ func (r *Runtime) build(ctx context.Context, target matrix.Target, variant matri
 			return err
 		}
 	}
+	copied := ""
+	if tree != nil {
+		copied = bin + "-binding"
+		defer os.RemoveAll(copied)
+		if err := tree.Write(copied); err != nil {
+			return err
+		}
+	}
 	script := filepath.Join("targets", target.Name, target.Local.Build)
 	command := exec.CommandContext(ctx, "sh", script, output)
 	command.Dir = r.root
-	command.Env = append(os.Environ(), "ZM_SUITE="+variant.Suite, "ZM_BIN="+bin, "TMPDIR="+r.scratch.temp)
+	command.Env = append(os.Environ(), "ZM_SUITE="+variant.Suite, "ZM_BIN="+bin, "TMPDIR="+r.scratch.temp,
+		"ZMQMATRIX_BINDING="+binding.Name, "ZMQMATRIX_SYSTEMS="+binding.System, "ZMQMATRIX_SOURCE="+copied)
 	if archive != "" {
 		command.Env = append(command.Env, "ZMQMATRIX_ARCHIVE="+archive)
 	}
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// The script's children, too: a compiler would go on.
-	command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }
-	command.WaitDelay = time.Second
+	endWhole(command)
 	said, err := command.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("sh %s: %w\n%s", script, err, gobuild.Tail(said))
+	}
+	return nil
+}
+
+// endWhole makes the end of a command's context the end of its children, too: a
+// compiler would go on.
+func endWhole(command *exec.Cmd) {
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }
+	command.WaitDelay = time.Second
+}
+
+// fetch runs the script that fetches a binding.
+func fetch(ctx context.Context, system, folder string) error {
+	command := exec.CommandContext(ctx, "sh", "-c", source.FetchScript, "quicklisp", system, folder)
+	endWhole(command)
+	said, err := command.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("with %s of this host: %w: %s", strings.Join(source.FetchPackages, " and "), err, bytes.TrimSpace(said))
 	}
 	return nil
 }
@@ -130,15 +190,20 @@ func copyProgram(from, to string) error {
 }
 
 // digest is the sha256, in hex, over what the target is made from: its folder
-// and those it includes, its Go programs, the variant, and what is installed of
-// the implementation.
-func (r *Runtime) digest(ctx context.Context, target matrix.Target, variant matrix.Variant, programs map[string]gobuild.Program) (string, error) {
+// and those it includes, its Go programs, the variant, the binding that it is
+// built with, and what is installed of the implementation.
+func (r *Runtime) digest(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding, tree *source.Tree, programs map[string]gobuild.Program) (string, error) {
 	hash := sha256.New()
 	field := fieldWriter(hash)
 	field(variant.Suite)
 	field(target.Local.Build)
 	if archive := target.ArchiveOf(variant); archive != nil {
 		field(archive.SHA256)
+	}
+	field(binding.Name)
+	field(binding.System)
+	if tree != nil {
+		field(tree.Digest)
 	}
 	for _, folder := range append([]string{filepath.Join("targets", target.Name)}, target.Image.Include...) {
 		if err := hashTree(field, r.root, folder); err != nil {

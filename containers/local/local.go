@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/release"
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
@@ -40,6 +41,7 @@ type Runtime struct {
 	warden      string        // the warden's program
 	suite       string        // the host's, "" if it names none
 	builds      chan struct{} // a token for each build under way
+	finder      source.Finder
 
 	mu       sync.Mutex
 	children []*child // started and not closed
@@ -84,6 +86,7 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 	if r.scratch, err = newScratch(cache, options.RunID); err != nil {
 		return nil, err
 	}
+	r.finder = source.Finder{Named: options.Sources, Fetch: fetch, Scratch: r.scratch.temp}
 	r.starter = newStarter()
 	return r, nil
 }
@@ -170,9 +173,9 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	installed, err := r.install(ctx, target, variant, archive)
+	installed, err := r.install(ctx, target, variant, binding, archive)
 	if err != nil {
-		return nil, fmt.Errorf("build %s on this host: %w", name, err)
+		return nil, fmt.Errorf("build %s/%s on this host: %w", name, binding.Name, err)
 	}
 	started, err := r.start("warden of "+name+"/"+binding.Name, unix.SIGTERM, r.warden)
 	if err != nil {
@@ -278,6 +281,17 @@ type place struct {
 // Digest identifies the installed files' sources and the versions they were
 // built with.
 func (p *place) Digest() string { return "sha256:" + p.digest }
+
+// Size is what the installation takes, without what it uses of the host's.
+func (p *place) Size() int64 { return p.size }
+
+// Source is where the installation's binding came from.
+func (p *place) Source() *matrix.Source {
+	if p.tree == nil {
+		return nil
+	}
+	return &p.tree.Source
+}
 
 // Expand replaces {dir} by the folder the target was installed in.
 func (p *place) Expand(text string) string { return strings.ReplaceAll(text, "{dir}", p.folder) }

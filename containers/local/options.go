@@ -10,7 +10,11 @@
 // keeps.
 package local
 
-import "io"
+import (
+	"io"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/source"
+)
 
 // Options of a Runtime.
 type Options struct {
@@ -18,4 +22,6 @@ type Options struct {
 	CacheDir string    // built programs and targets, kept between runs, and the run's scratch folder
 	RunID    string    // letters, digits, '.', '_' and '-'
 	Log      io.Writer // progress and what wardens and the endpoint say, a line each; nil for none
+	// Sources are the folders given for bindings, by the bindings' names.
+	Sources map[string]*source.Tree
 }

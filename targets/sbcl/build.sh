@@ -1,6 +1,10 @@
 #!/bin/sh
 # Usage: build.sh OUTPUT-DIR, in the module's root. Writes the probe's image and
 # the two C libraries there, and nothing anywhere else.
+#
+# ZMQMATRIX_BINDING   binding of the probe: a file of targets/lisp/bindings
+# ZMQMATRIX_SYSTEMS   its ASDF system, if it comes from elsewhere; else empty
+# ZMQMATRIX_SOURCE    the folder with that system; else empty
 set -eu
 mkdir -p "$1"
 output=$(cd "$1" && pwd)
