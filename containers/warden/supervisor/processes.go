@@ -5,6 +5,7 @@ package supervisor
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -205,13 +206,8 @@ func (p *peak) sample(pid int, largest int64) {
 	if p.sampled > p.floor {
 		return // ru_maxrss will be exact
 	}
-	text, err := readProc("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return
-	}
-	if mark, ok := statusField(text, "VmHWM:"); ok {
-		kibibytes, _ := strconv.ParseInt(strings.TrimSuffix(mark, " kB"), 10, 64)
-		p.sampled = max(p.sampled, kibibytes<<10)
+	if text, err := readProc("/proc/" + strconv.Itoa(pid) + "/status"); err == nil {
+		p.sampled = max(p.sampled, highWaterMark(text))
 	}
 }
 
@@ -232,11 +228,20 @@ func statusField(text []byte, key string) (string, bool) {
 	return "", false
 }
 
-// ownPeakRSS is this process's own highest resident size in bytes.
+// ownPeakRSS is the highest resident size of this process's address space, in
+// bytes. Its own ru_maxrss would not do: that carries, in turn, the size of
+// whatever started it.
 func ownPeakRSS() int64 {
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return 0
+	text, err := readProc("/proc/self/status")
+	if err != nil {
+		return math.MaxInt64 // trust no ru_maxrss
 	}
-	return usage.Maxrss << 10
+	return highWaterMark(text)
+}
+
+// highWaterMark is VmHWM of /proc/PID/status in bytes, 0 where there is none.
+func highWaterMark(status []byte) int64 {
+	mark, _ := statusField(status, "VmHWM:")
+	kibibytes, _ := strconv.ParseInt(strings.TrimSuffix(mark, " kB"), 10, 64)
+	return kibibytes << 10
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -269,6 +270,22 @@ func TestBaselineIsTheSizeAtTheFirstLine(t *testing.T) {
 	assert.Positive(t, account.BaselineRSS)
 	assert.Less(t, account.BaselineRSS, int64(20<<20))
 	assert.Greater(t, account.PeakRSS, account.BaselineRSS+(100<<20)-(1<<20))
+}
+
+// A warden that a large process started still knows a smaller probe's exact
+// peak: the starter's size, which the kernel carries along, is not its own.
+func TestPeakUnderALargeStarter(t *testing.T) {
+	ballast := make([]byte, 128<<20)
+	for k := 0; k < len(ballast); k += os.Getpagesize() {
+		ballast[k] = 1
+	}
+	for range 5 { // without that knowledge it hangs on when the last look was
+		account := runTask(t, task("hog", "48"))
+		assert.Equal(t, matrix.Exited, account.Ending)
+		assert.Greater(t, account.PeakRSS, int64(48<<20))
+		assert.Less(t, account.PeakRSS, int64(100<<20))
+	}
+	runtime.KeepAlive(ballast)
 }
 
 // A probe smaller than the warden is not reported with the warden's size.
