@@ -76,6 +76,11 @@ func running(t *testing.T, api *client.Client, text string) (found []string) {
 	return found
 }
 
+func TestABindingFromElsewhereInAContainer(t *testing.T) {
+	removeShellImages(t)
+	bindingFromElsewhere(t, "docker", dockerCache(t))
+}
+
 // TestInterruptLeavesNothingOnTheEngine is Ctrl-C with a real engine.
 func TestInterruptLeavesNothingOnTheEngine(t *testing.T) {
 	removeShellImages(t)

@@ -178,6 +178,93 @@ func TestWhatAProbePrintsIsItsVerdict(t *testing.T) {
 	assert.Less(t, info.Size(), int64(4<<20), "of gigabytes only the ends are kept")
 }
 
+// elsewhere is the shell target with a binding that comes from elsewhere, whose
+// version the probe reads from the source's copy.
+var elsewhere = map[string]string{
+	"targets/shell/target.yaml": strings.NewReplacer("SUITE", "bookworm", "bindings:\n", `bindings:
+  - {name: stand-in, title: comes from elsewhere, system: stand-in, command: ["{dir}/probe", stand-in]}
+`).Replace(shellTarget),
+	"targets/shell/build.sh": `set -eu
+cp targets/shell/probe "$1/probe"
+echo "$ZMQMATRIX_BINDING,$ZMQMATRIX_SYSTEMS,${ZMQMATRIX_SOURCE:+$(cat "$ZMQMATRIX_SOURCE/src/version")}" >"$1/built"
+`,
+	"targets/shell/probe": strings.NewReplacer(
+		`"binding_version":""`, `"binding_version":"'$(cat "${0%/*}/built")'"`,
+		"honest) hello 1 honest;", "honest|stand-in) hello 1 $1;",
+	).Replace(shellProbe),
+	"targets/shell/Dockerfile": `ARG BASE
+FROM ${BASE}
+COPY targets /src/targets
+COPY binding /src/binding
+ARG BINDING
+ARG SYSTEM
+RUN cd /src && mkdir /opt/zmqmatrix && ZMQMATRIX_BINDING=$BINDING ZMQMATRIX_SYSTEMS=$SYSTEM ZMQMATRIX_SOURCE=${SYSTEM:+/src/binding} sh targets/shell/build.sh /opt/zmqmatrix
+COPY bin/warden /warden
+ENTRYPOINT ["/warden"]
+`,
+}
+
+// clientsIn are the last words on the clients of a run, by binding.
+func clientsIn(t *testing.T, record string) map[string]matrix.ClientAccount {
+	clients := map[string]matrix.ClientAccount{}
+	for line, err := range results.ReadRecord(record) {
+		require.NoError(t, err)
+		if line.Type == matrix.LineClient {
+			clients[line.Client.Binding] = *line.Client
+		}
+	}
+	return clients
+}
+
+// bindingFromElsewhere runs a working copy of a binding in a runtime, beside one
+// of the project's own.
+func bindingFromElsewhere(t *testing.T, runtime, cache string) {
+	root, copied := shellModule(t, elsewhere), t.TempDir()
+	write(t, copied, "src/stand-in.asd", `(asdf:defsystem #:stand-in)`)
+	write(t, copied, "src/version", "0.9")
+	write(t, copied, ".git/HEAD", "ref: refs/heads/work")
+	measure := func() (map[string]matrix.ClientAccount, string) {
+		end := run(realCommand(t, root, cache, nil, "run", "--runtime", runtime, "--binding", "honest,stand-in",
+			"--feature", "callback/same-thread", "--binding-source", "stand-in="+copied))
+		require.Equal(t, exitOK, end.status, "%s", end.stderr)
+		folder := runFolder(filepath.Join(root, "results", "runs"))
+		last, err := folder.find("last")
+		require.NoError(t, err)
+		published, err := results.ReadPublished(folder.file(last, publishedName))
+		require.NoError(t, err)
+		for _, client := range published.Targets {
+			if client.Binding == "stand-in" {
+				assert.Equal(t, copied, client.Source.From)
+			} else {
+				assert.Nil(t, client.Source)
+			}
+			assert.Positive(t, client.Size)
+		}
+		return clientsIn(t, folder.file(last, recordName)), end.stderr
+	}
+	first, _ := measure()
+	assert.Equal(t, "stand-in,stand-in,0.9", first["stand-in"].Hello.BindingVersion)
+	assert.Equal(t, "honest,,", first["honest"].Hello.BindingVersion, "own bindings share an installation without a source")
+	assert.NotEqual(t, first["honest"].Image, first["stand-in"].Image)
+
+	same, said := measure()
+	assert.Equal(t, first["stand-in"].Image, same["stand-in"].Image)
+	assert.Contains(t, said, "2 attempts, 2 of them reused")
+
+	write(t, copied, "src/version", "1.0")
+	edited, said := measure()
+	assert.Equal(t, "stand-in,stand-in,1.0", edited["stand-in"].Hello.BindingVersion)
+	assert.NotEqual(t, first["stand-in"].Source.Digest, edited["stand-in"].Source.Digest)
+	assert.NotEqual(t, first["stand-in"].Image, edited["stand-in"].Image)
+	assert.Equal(t, first["honest"].Image, edited["honest"].Image, "nothing of it is in the shared installation")
+	assert.Contains(t, said, "2 attempts, 1 of them reused")
+}
+
+// A maintainer's working copy is measured as it is, and again when it changes.
+func TestABindingFromElsewhereOnTheHost(t *testing.T) {
+	bindingFromElsewhere(t, "local", t.TempDir())
+}
+
 // deadSocket is the address of an engine that has gone.
 func deadSocket(t *testing.T) string {
 	// A socket's path is bounded to 107 octets, unix(7); a test's folder is longer.

@@ -185,16 +185,21 @@ func (m *Maker) fetch(ctx context.Context, system, folder string) error {
 	}
 	files := &Context{}
 	files.AddFile("Dockerfile", []byte("ARG BASE\nFROM ${BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends "+
-		strings.Join(source.FetchPackages, " ")+" && rm -rf /var/lib/apt/lists/*\n"), false)
+		strings.Join(source.FetchPackages, " ")+" && rm -rf /var/lib/apt/lists/*\nCOPY quicklisp.sh /quicklisp.sh\n"), false)
+	files.AddFile("quicklisp.sh", []byte(source.FetchScript), false)
 	fetcher, err := m.build(ctx, "quicklisp", "zmqmatrix/quicklisp", EndpointSuite, base, files, "Dockerfile", map[string]string{"BASE": base.Tag})
 	if err != nil {
 		return err
 	}
 	m.say("fetching the ASDF system %s", system)
-	return m.Engine.RunJob(ctx, Job{
-		Image: fetcher.Tag, Command: []string{"sh", "-c", source.FetchScript, "quicklisp", system, insideOutput},
+	err = m.Engine.RunJob(ctx, Job{
+		Image: fetcher.Tag, Command: []string{"sh", "/quicklisp.sh", system, insideOutput},
 		Dir: "/", Trees: []Tree{{Host: folder, Inside: insideOutput, Use: Output}}, Network: true,
 	})
+	if err != nil {
+		m.say("fetching the ASDF system %s: %v", system, err)
+	}
+	return err
 }
 
 // Endpoint is the image of the endpoint.

@@ -169,11 +169,12 @@ func endWhole(command *exec.Cmd) {
 
 // fetch runs the script that fetches a binding.
 func fetch(ctx context.Context, system, folder string) error {
-	command := exec.CommandContext(ctx, "sh", "-c", source.FetchScript, "quicklisp", system, folder)
+	// Its name among the arguments of -c stands for that of the file.
+	command := exec.CommandContext(ctx, "sh", "-c", source.FetchScript, "quicklisp.sh", system, folder)
 	endWhole(command)
 	said, err := command.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("with %s of this host: %w: %s", strings.Join(source.FetchPackages, " and "), err, bytes.TrimSpace(said))
+		return fmt.Errorf("fetch %s with %s of this host: %w\n%s", system, strings.Join(source.FetchPackages, " and "), err, bytes.TrimSpace(said))
 	}
 	return nil
 }

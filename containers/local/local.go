@@ -174,7 +174,10 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	installed, err := r.install(ctx, target, variant, binding, archive)
-	if err != nil {
+	switch {
+	case errors.Is(err, matrix.ErrUnavailable):
+		return nil, fmt.Errorf("%s/%s: %w", name, binding.Name, err)
+	case err != nil:
 		return nil, fmt.Errorf("build %s/%s on this host: %w", name, binding.Name, err)
 	}
 	started, err := r.start("warden of "+name+"/"+binding.Name, unix.SIGTERM, r.warden)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // FetchScript fetches a system from Quicklisp, through the Debian package that
-// brings it; the arguments after its name are the system and a folder.
+// brings it; its arguments are the system and a folder.
 //
 //go:embed quicklisp.sh
 var FetchScript string
@@ -65,8 +66,14 @@ func (f *Finder) Find(ctx context.Context, binding matrix.Binding) (*Tree, error
 		}
 		f.failed = err
 	}
-	return nil, fmt.Errorf("%w: the ASDF system %s comes from Quicklisp, which can't be reached here; give its directory with --binding-source %s=DIR (%w)",
-		matrix.ErrUnavailable, binding.System, binding.Name, f.failed)
+	return nil, fmt.Errorf("%w: the ASDF system %s comes from Quicklisp, which can't be reached here; give its directory with --binding-source %s=DIR (%s)",
+		matrix.ErrUnavailable, binding.System, binding.Name, lastLine(f.failed))
+}
+
+// lastLine is what a command's error ends with; the rest is in the run's log.
+func lastLine(err error) string {
+	text := strings.TrimSpace(err.Error())
+	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
 }
 
 func (f *Finder) fetch(ctx context.Context, system string) (*Tree, error) {
