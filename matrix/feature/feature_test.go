@@ -534,6 +534,26 @@ func TestZeroCopyProof(t *testing.T) {
 	}
 }
 
+func TestAViewThatCanOnlyBeReadIsNoted(t *testing.T) {
+	feature := catalogued(t, "zero-copy/receive-in-place")
+	with := func(values map[string]int) matrix.Finding {
+		evidence := clone(passing(t, feature))
+		for i, observation := range evidence.Report.Observations {
+			if value, ok := values[observation.Key]; ok {
+				evidence.Report.Observations[i].Value = json.Number(fmt.Sprint(value))
+			}
+		}
+		return matrix.Conclude(feature, true, evidence)
+	}
+	finding := with(map[string]int{"store.view-to-c": -1})
+	assert.Equal(t, matrix.Pass, finding.Outcome, finding.Reason)
+	assert.Contains(t, finding.Reason, "through a view that can't be written")
+	for _, key := range []string{"store.c-to-view", "views.in-place"} {
+		finding = with(map[string]int{"store.view-to-c": -1, key: 7})
+		assert.Equal(t, matrix.Fail, finding.Outcome, "%s is still judged", key)
+	}
+}
+
 func TestWithoutACollectorNoCollectionsAreAsked(t *testing.T) {
 	for _, feature := range All() {
 		t.Run(feature.Name, func(t *testing.T) {
