@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
 type doctorCommand struct {
@@ -174,16 +175,16 @@ func (c *doctorCommand) diagnose(s *session, from sources) diagnosis {
 func checkTarget(target matrix.Target, needed bool) check {
 	check := check{Name: "target " + target.Name, OK: true, Needed: needed, Detail: target.Title + " on the host, for the local runtime"}
 	var missing []string
-	for _, program := range target.Local.Requires {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, program)
+	for _, requirement := range target.Local.Requires {
+		if _, err := targets.Locate(requirement); err != nil {
+			missing = append(missing, requirement)
 		}
 	}
 	if len(missing) == 0 {
 		return check
 	}
 	check.OK = false
-	check.Detail = "not on the PATH: " + strings.Join(missing, ", ") + "; the local runtime can't run " + target.Title
+	check.Detail = "not on this host: " + strings.Join(missing, ", ") + "; the local runtime can't run " + target.Title
 	if target.Local.Supplied == "" && len(target.Local.Packages) > 0 {
 		check.Packages, check.Mend = target.Local.Packages, aptGet(target.Local.Packages)
 	} else {

@@ -89,7 +89,7 @@ type Image struct {
 
 // Local says how a target runs on the host.
 type Local struct {
-	Requires []string `json:"requires"` // commands that must be on the PATH
+	Requires []string `json:"requires"` // commands that must be on the PATH, absolute paths that must be there
 	Packages []string `json:"packages"` // Debian packages that bring them
 	Build    string   `json:"build"`    // script in the target's folder: sh SCRIPT OUTPUT-DIR, run in the module's root
 	// Supplied says how the user comes by the commands where no package brings

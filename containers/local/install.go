@@ -26,6 +26,7 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
 // installed is a target that was built on the host.
@@ -275,7 +276,7 @@ func hashTree(field func(string), root, folder string) error {
 func versions(ctx context.Context, target matrix.Target) []string {
 	var found []string
 	for _, command := range target.Local.Requires {
-		path, err := exec.LookPath(command)
+		path, err := targets.Locate(command)
 		if err == nil {
 			path, err = filepath.EvalSymlinks(path)
 		}

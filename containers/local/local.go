@@ -26,6 +26,7 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/matrix/endpoint"
+	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
 // endpointPackage is the endpoint's program in the module.
@@ -201,9 +202,9 @@ func (r *Runtime) available(target matrix.Target, variant matrix.Variant) error 
 		return fmt.Errorf("%w: it is what Debian %s packages, and this host is %s: use the docker runtime", matrix.ErrUnavailable, variant.Suite, cmp.Or(r.suite, "no Debian"))
 	}
 	var missing []string
-	for _, command := range target.Local.Requires {
-		if _, err := exec.LookPath(command); err != nil {
-			missing = append(missing, command)
+	for _, requirement := range target.Local.Requires {
+		if _, err := targets.Locate(requirement); err != nil {
+			missing = append(missing, requirement)
 		}
 	}
 	if len(missing) > 0 {
@@ -215,7 +216,7 @@ func (r *Runtime) available(target matrix.Target, variant matrix.Variant) error 
 		if len(target.Local.Packages) > 0 {
 			advice = strings.TrimPrefix(advice+"; apt-get install "+strings.Join(target.Local.Packages, " "), "; ")
 		}
-		return fmt.Errorf("%w: %s %s not on the PATH; %s", matrix.ErrUnavailable, strings.Join(missing, ", "), verb, advice)
+		return fmt.Errorf("%w: %s %s not on this host; %s", matrix.ErrUnavailable, strings.Join(missing, ", "), verb, advice)
 	}
 	return nil
 }

@@ -274,14 +274,14 @@ func TestWhatIsNotAvailable(t *testing.T) {
 		target.Local = matrix.Local{Requires: []string{"sh", "no-such-lisp"}, Packages: []string{"no-such-lisp", "cl-cffi"}, Build: "build.sh"}
 		err := prepare(target, variant)
 		require.ErrorIs(t, err, matrix.ErrUnavailable)
-		assert.ErrorContains(t, err, "no-such-lisp is not on the PATH; apt-get install no-such-lisp cl-cffi")
+		assert.ErrorContains(t, err, "no-such-lisp is not on this host; apt-get install no-such-lisp cl-cffi")
 	})
 	t.Run("a command that no package brings", func(t *testing.T) {
 		target := sleeper()
 		target.Local = matrix.Local{Requires: []string{"no-such-lisp"}, Supplied: "install it from its maker", Build: "build.sh"}
 		err := prepare(target, variant)
 		require.ErrorIs(t, err, matrix.ErrUnavailable)
-		assert.ErrorContains(t, err, "no-such-lisp is not on the PATH; install it from its maker")
+		assert.ErrorContains(t, err, "no-such-lisp is not on this host; install it from its maker")
 		target.Local.Packages = []string{"cl-cffi"}
 		assert.ErrorContains(t, prepare(target, variant), "install it from its maker; apt-get install cl-cffi")
 	})
