@@ -31,7 +31,7 @@ func publish(s *session, run *runPlan, record string) error {
 		return fmt.Errorf("not published: putting the table into %s: %w", readme, err)
 	}
 	folder := filepath.Join(run.root, "results", "published")
-	if err := writeResults(folder, "latest.json", "latest.md", "latest.html", published); err != nil {
+	if err := writeResults(folder, publishedNames, published); err != nil {
 		return err
 	}
 	if err := results.ReplaceFile(readme, replaced); err != nil {
@@ -41,19 +41,47 @@ func publish(s *session, run *runPlan, record string) error {
 	return nil
 }
 
-// writeResults writes the three forms of the results into a folder.
-func writeResults(folder, jsonName, markdown, page string, published results.Published) error {
-	if err := results.WritePublished(filepath.Join(folder, jsonName), published); err != nil {
-		return err
-	}
-	if err := results.ReplaceFile(filepath.Join(folder, markdown), []byte(results.Markdown(published))); err != nil {
-		return err
-	}
+// resultNames are the files of results in a folder.
+type resultNames struct{ json, markdown, page string }
+
+var publishedNames = resultNames{"latest.json", "latest.md", "latest.html"}
+
+// The question of 2010 as it stands beside the other forms; the page links to
+// it by this name.
+const (
+	seedsMarkdownName = "seeds.md"
+	seedsPageName     = "seeds.html"
+)
+
+// writeResults writes every form of the results into a folder.
+func writeResults(folder string, names resultNames, published results.Published) error {
 	html, err := results.Page(published)
 	if err != nil {
 		return fmt.Errorf("rendering the page: %w", err)
 	}
-	return results.ReplaceFile(filepath.Join(folder, page), html)
+	seeds, err := results.SeedsMarkdown(published)
+	if err != nil {
+		return fmt.Errorf("answering the question of 2010: %w", err)
+	}
+	seedsPage, err := results.SeedsPage(published, names.page)
+	if err != nil {
+		return fmt.Errorf("rendering the question of 2010: %w", err)
+	}
+	if err := results.WritePublished(filepath.Join(folder, names.json), published); err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name string
+		data []byte
+	}{
+		{names.markdown, []byte(results.Markdown(published))}, {names.page, html},
+		{seedsMarkdownName, []byte(seeds)}, {seedsPageName, seedsPage},
+	} {
+		if err := results.ReplaceFile(filepath.Join(folder, file.name), file.data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // terminalOptions fit a table to where it goes: colour and the width only for a

@@ -387,7 +387,7 @@ func (c *runCommand) conclude(s *session, run *runPlan, tally *tally, footer mat
 	if !s.json {
 		s.print("%s", results.Terminal(published, terminalOptions(s.out)))
 	}
-	if err := writeResults(filepath.Dir(record), publishedName, markdownName, pageName, published); err != nil {
+	if err := writeResults(filepath.Dir(record), resultNames{publishedName, markdownName, pageName}, published); err != nil {
 		return fmt.Errorf("%w\nthe run is complete and recorded: `zmqmatrix show %s` prints its table, and a further run reuses its attempts and writes the reports again", err, id)
 	}
 	fmt.Fprintf(s.err, "%d attempts, %d of them reused from earlier runs; report: %s\n",

@@ -1,6 +1,7 @@
 package ci
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -76,11 +77,17 @@ func (s *session) resultsOf(where outFlag, which string) (found results.Publishe
 
 type explainCommand struct {
 	outFlag
-	Cell string `arg:"" help:"TARGET/BINDING/GROUP/FEATURE[/TECHNIQUE]; without a technique, the best one."`
+	Cell string `arg:"" help:"TARGET/BINDING/GROUP/FEATURE[/TECHNIQUE]; without a technique, the best one. Or seeds: the question of 2010, answered for every implementation."`
 	From string `help:"A run's name, last, or published. Without it the last run, or what is published if it has no such cell." placeholder:"RUN"`
 }
 
+// seedsWord is what explain takes for the question of 2010, in place of a cell.
+const seedsWord = "seeds"
+
 func (c *explainCommand) Run(s *session) error {
+	if c.Cell == seedsWord {
+		return c.seeds(s)
+	}
 	asked, err := matrix.ParseCell(c.Cell)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -109,6 +116,32 @@ func (c *explainCommand) Run(s *session) error {
 		return err
 	}
 	s.print("%s\n", strings.TrimRight(text, "\n"))
+	if note != "" {
+		fmt.Fprintln(s.err, note)
+	}
+	return nil
+}
+
+// seeds answers the question of 2010 from what is published, unless a run is
+// named: the last run may be a selection.
+func (c *explainCommand) seeds(s *session) error {
+	from := cmp.Or(c.From, "published")
+	published, note, err := s.resultsOf(c.outFlag, from)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		seeds, err := results.SeedsOf(published)
+		if err != nil {
+			return err
+		}
+		return s.printJSON(seeds)
+	}
+	text, err := results.SeedsTerminal(published, terminalOptions(s.out))
+	if err != nil {
+		return err
+	}
+	s.print("%s", text)
 	if note != "" {
 		fmt.Fprintln(s.err, note)
 	}

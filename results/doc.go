@@ -19,6 +19,7 @@
 //	Terminal                                      : a terminal's table
 //	Page                                          : one self-contained HTML page
 //	Explain, FindCell                             : one cell in plain text
+//	SeedsMarkdown, SeedsTerminal, SeedsPage       : the question of 2010
 //
 // # What may replace what
 //

@@ -174,10 +174,13 @@ func alignMarkdown(rows [][]string) string {
 			widths[i] = max(widths[i], utf8.RuneCountInString(text), 3)
 		}
 	}
+	// A last column of whole sentences is left ragged.
+	last := len(widths) - 1
+	widths[last] = min(widths[last], 40)
 	var b strings.Builder
 	for number, row := range rows {
 		for i, text := range row {
-			b.WriteString("| " + text + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)) + " ")
+			b.WriteString("| " + text + strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(text))) + " ")
 		}
 		b.WriteString("|\n")
 		if number == 0 {

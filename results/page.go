@@ -11,10 +11,21 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
-//go:embed page.html
-var pageSource string
+var (
+	//go:embed page.html
+	pageSource string
+	//go:embed page.css
+	pageStyle string
+)
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+var pageTemplate = templateOf("page", pageSource)
+
+// templateOf parses a page of the results' one style.
+func templateOf(name, source string) *template.Template {
+	return template.Must(template.Must(template.New(name).Funcs(pageFunctions).Parse(source)).Parse(pageStyle))
+}
+
+var pageFunctions = template.FuncMap{
 	"show":      func(text any) string { return visible(fmt.Sprint(text)) },
 	"showLines": func(text string) string { return strings.TrimRight(visibleLines(text), "\n") },
 	"onWeb":     func(homepage string) bool { return strings.HasPrefix(homepage, "https://") },
@@ -28,10 +39,12 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"facts":     func(dossier *matrix.Dossier) [][2]string { return facts(*dossier) },
 	"ended":     Account.ended,
 	"saw":       Socket.saw,
-}).Parse(pageSource))
+	"number":    func(index int) int { return index + 1 },
+}
 
 // Page renders the results as one HTML page that needs nothing else: no
-// request, no script, no font. Every cell has an anchor,
+// request, no script, no font. It links to SeedsPage, seeds.html beside it.
+// Every cell has an anchor,
 // #TARGET/BINDING/GROUP/FEATURE, and every technique of it
 // #TARGET/BINDING/GROUP/FEATURE/TECHNIQUE.
 func Page(published Published) ([]byte, error) {

@@ -101,6 +101,11 @@ type Contributor struct {
 	Host     string    `json:"host"`
 }
 
+// credit says who measured, when, and by which key it is known.
+func (c Contributor) credit() string {
+	return visible(fmt.Sprintf("%s, %s, key %s", c.Name, c.Finished.UTC().Format("2006-01-02"), c.Key))
+}
+
 // measuredBy is the fingerprint of whoever measured the client, "" for the run
 // itself.
 func (c Client) measuredBy() string {

@@ -201,6 +201,19 @@ func wrapped(line string, width int) string {
 	return indent + strings.Join(lines, "\n"+indent+more) + "\n"
 }
 
+// hanging is text that stands beside its name, broken between words.
+func hanging(name, line string, width int) string {
+	columns := text.StringWidthWithoutEscSequences(name)
+	if width > 2*columns {
+		line = text.WrapSoft(line, width-columns)
+	}
+	lines := strings.Split(line, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return name + strings.Join(lines, "\n"+strings.Repeat(" ", columns)) + "\n"
+}
+
 // wrappedHeading is wrapped without an indentation.
 func wrappedHeading(line string, width int) string {
 	if width > 0 {

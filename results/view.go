@@ -15,13 +15,14 @@ import (
 type question struct {
 	feature string
 	title   string // "callback on I/O thread"
+	claim   string // what claims call it: "callback"
 	asks    string // the question in full
 }
 
 var questions = []question{
-	{"callback/io-thread-gc", "callback on I/O thread", "Can libzmq's I/O thread call into it, while it collects?"},
-	{"static-area/address-stable", "static area", "Has it arrays that the collector never moves?"},
-	{"zero-copy/callback-free", "zero-copy by callback", "Both together: are its arrays sent without a copy, and freed by its own callback?"},
+	{"callback/io-thread-gc", "callback on I/O thread", "callback", "Can libzmq's I/O thread call into it, while it collects?"},
+	{"static-area/address-stable", "static area", "static-area", "Has it arrays that the collector never moves?"},
+	{"zero-copy/callback-free", "zero-copy by callback", "zero-copy", "Both together: are its arrays sent without a copy, and freed by its own callback?"},
 }
 
 // view is published results as the renderings look at them.

@@ -32,6 +32,8 @@ const (
 	EndpointReply   Name = "endpoint-reply"   // one line from the endpoint, its greeting too
 	Record          Name = "record"           // one line of a run record
 	Published       Name = "published"        // the published JSON, the interface for other programs
+	Claims          Name = "claims"           // results/claims.yaml
+	Contributors    Name = "contributors"     // results/contributors.yaml
 )
 
 //go:embed *.json
