@@ -52,10 +52,19 @@ func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 		if report.Closing.Condition != "" {
 			reason += " (" + report.Closing.Condition + ")"
 		}
-		return Finding{Outcome: Fail, Reason: reason + afterStep(report)}
+		finding := Finding{Outcome: Fail, Reason: reason + afterStep(report)}
+		if strings.HasPrefix(report.Closing.Reason, evidence.Cell.Binding+doesNotLoad) {
+			finding.Layer = LayerBinding
+		}
+		return finding
 	}
 	return feature.Judge(evidence)
 }
+
+// doesNotLoad follows the binding's name in the reason of every feature of a
+// binding that could not be loaded into the probe; see targets/PROBE.md. No
+// comparison with another layer is needed then.
+const doesNotLoad = " does not load: "
 
 // unknown are the reasons with which a probe says that it does not know what it
 // was asked for; see targets/PROBE.md.

@@ -17,7 +17,7 @@ import (
 
 // All is the catalogue in the order in which it is attempted and shown.
 func All() []matrix.Feature {
-	return slices.Concat(callbacks(), staticAreas(), zeroCopies(), messaging())
+	return slices.Concat(callbacks(), staticAreas(), zeroCopies(), messaging(), bindings())
 }
 
 // collectorNone is what a client without a garbage collector says of itself;

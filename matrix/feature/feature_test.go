@@ -245,6 +245,29 @@ func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 		p.sent("pubsub", 68)
 		p.receives("received.digests", p.Sockets[0].Seed, 32, func(i int) int { return 2*i + 1 }, size)
 		p.observe("received.other", 0, "count")
+	case name == "binding/loads":
+		p.observe("loads.by", "X 1.0", "text")
+		p.observe("loads.warnings", 0, "count")
+		p.observe("loads.style-warnings", 2, "count")
+		p.observe("loads.conflicts", 0, "count")
+		p.observe("loads.first-warning", "", "text")
+		p.observe("loads.first-conflict", "", "text")
+	case name == "binding/version":
+		p.observe("version.binding", "4.3.4", "text")
+		p.observe("version.library", "4.3.4", "text")
+		p.observe("version.own", "0.1.0", "text")
+	case name == "binding/message-size":
+		p.observe("size.believed", 64, "bytes")
+		p.observe("size.library", 64, "bytes")
+		p.observe("size.touched", 64, "bytes")
+	case name == "binding/errors":
+		for errno, value := range map[string]int{"eagain": 11, "efsm": 156384763, "eaddrinuse": 98, "eterm": 156384765} {
+			p.observe(errno+".missing", "", "text")
+			p.observe(errno+".signalled", true, "flag")
+			p.observe(errno+".condition", "B-ERROR", "text")
+			p.observe(errno+".own", true, "flag")
+			p.observe(errno+".number", value, "count")
+		}
 	default:
 		require.FailNow(t, "no perfect evidence for", name)
 	}
@@ -347,7 +370,7 @@ func clone(evidence matrix.Evidence) matrix.Evidence {
 
 // loose are observations of which more than one value is right: bounds, names
 // and what is only shown to people. Each has a test of its own where it matters.
-var loose = regexp.MustCompile(`^(ordinary\.moved|unpinned\.moved|gc\.during|gc\.count|view\.kind|thread\.names|copy\.inproc\.(array|received)-address)$`)
+var loose = regexp.MustCompile(`^(ordinary\.moved|unpinned\.moved|gc\.during|gc\.count|view\.kind|thread\.names|copy\.inproc\.(array|received)-address|loads\.(by|style-warnings)|version\.own|size\.(believed|touched)|e[a-z]+\.condition)$`)
 
 // unjudged names, by feature, observations that say nothing there.
 func unjudged(feature matrix.Feature, key string) bool {

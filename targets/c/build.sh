@@ -5,6 +5,9 @@ set -eu
 here=$(dirname "$0")
 output=$1
 sh "$here/build-support.sh" "$output"
-${CC:-gcc} -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -o "$output/probe" \
+generated=$(mktemp -d)
+trap 'rm -rf "$generated"' EXIT
+sh "$here/loads.sh" >"$generated/loads.h"
+${CC:-gcc} -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -I "$generated" -o "$output/probe" \
     "$here/probe.c" "$here/callback.c" "$here/static_area.c" "$here/zero_copy.c" \
-    "$here/messaging.c" -L "$output" -lzmfixture -lzmq -Wl,-rpath,'$ORIGIN'
+    "$here/messaging.c" "$here/binding.c" -L "$output" -lzmfixture -lzmq -Wl,-rpath,'$ORIGIN'

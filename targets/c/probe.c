@@ -1,7 +1,7 @@
 /* The C client: the positive control, and the probe to read before writing one
    in another language. This file has the table of features, the report and what
-   the features share; they are in callback.c, static_area.c, zero_copy.c and
-   messaging.c. */
+   the features share; they are in callback.c, static_area.c, zero_copy.c,
+   messaging.c and binding.c. */
 #define _GNU_SOURCE
 #include "probe.h"
 #include "fixture.h"
@@ -45,6 +45,10 @@ static const struct feature features[] = {
   { "messaging/push-pull", { "plain" }, messaging_push_pull },
   { "messaging/multipart", { "plain" }, messaging_multipart },
   { "messaging/pub-sub", { "plain" }, messaging_pub_sub },
+  { "binding/loads", { "plain" }, binding_loads },
+  { "binding/version", { "plain" }, binding_version },
+  { "binding/message-size", { "plain" }, binding_message_size },
+  { "binding/errors", { "plain" }, binding_errors },
 };
 
 /* The task. */
@@ -227,12 +231,24 @@ begin_observation (const char *key, const char *unit)
   printf (",\"unit\":\"%s\",\"value\":", unit);
 }
 
+static void
+observe_whole (const char *key, int64_t value, const char *unit)
+{
+  begin_observation (key, unit);
+  printf ("%" PRId64, value);
+  end_line ();
+}
+
 void
 observe_integer (const char *key, int64_t value)
 {
-  begin_observation (key, "count");
-  printf ("%" PRId64, value);
-  end_line ();
+  observe_whole (key, value, "count");
+}
+
+void
+observe_size (const char *key, int64_t octets)
+{
+  observe_whole (key, octets, "bytes");
 }
 
 void

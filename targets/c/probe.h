@@ -28,6 +28,8 @@ __attribute__ ((format (printf, 1, 2))) void step (const char *format, ...);
 void observe_count (const char *key, uint64_t value);
 /* A count that may be negative: -1 for "can't be known". */
 void observe_integer (const char *key, int64_t value);
+/* A number of octets, -1 for "can't be known". */
+void observe_size (const char *key, int64_t octets);
 void observe_flag (const char *key, int value);
 void observe_thread (const char *key, int id);
 void observe_address (const char *key, const void *address);
@@ -92,5 +94,9 @@ void messaging_req_rep (void);
 void messaging_push_pull (void);
 void messaging_multipart (void);
 void messaging_pub_sub (void);
+void binding_loads (void);
+void binding_version (void);
+void binding_message_size (void);
+void binding_errors (void);
 
 #endif

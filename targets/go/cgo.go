@@ -41,6 +41,10 @@ func cgoBinding() binding {
 		"zero-copy/kept-alive":        {techniques: []string{"plain", "pin"}, run: zeroCopySend(keptAlive)},
 		"zero-copy/wire":              {techniques: []string{"plain", "pin"}, run: zeroCopySend(keptAlive)},
 		"zero-copy/receive-in-place":  {techniques: plain, run: zeroCopyReceiveInPlace},
+		"binding/loads":               {techniques: plain, run: bindingLoads},
+		"binding/version":             {techniques: plain, run: bindingVersion(headerVersion)},
+		"binding/message-size":        {techniques: plain, run: bindingMessageSize},
+		"binding/errors":              {techniques: plain, run: bindingErrors(cgoErrors)},
 	}
 	maps.Copy(features, messagingFeatures(func() (messenger, error) { return newContext(), nil }))
 	return binding{name: "cgo", libzmq: libzmqVersion, features: features}

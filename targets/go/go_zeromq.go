@@ -20,6 +20,8 @@ const (
 	goZeromqNoMemory   = "go-zeromq/zmq4 has no interface to memory: it takes and returns ordinary byte slices"
 	goZeromqNoFree     = "go-zeromq/zmq4 has no zmq_msg_init_data: a Msg has frames and no free function to say when they are done with"
 	goZeromqNoInitData = "go-zeromq/zmq4 has no zmq_msg_init_data: over inproc the receiver reads the frame into a slice of its own, and over tcp the frame is written by Go's own system calls, which the witness does not see"
+	goZeromqNoLibzmq   = "go-zeromq/zmq4 is pure Go: it has no libzmq below, and no zmq_version or zmq_msg_t"
+	goZeromqNoErrno    = "go-zeromq/zmq4 has no error numbers: its errors are texts and those of the packages net, io and context"
 	goZeromqNoMsgData  = "go-zeromq/zmq4 has no zmq_msg_data: there is no message memory beside the slice that Recv returns, into which the connection was read"
 )
 
@@ -41,6 +43,10 @@ func goZeromqBinding() binding {
 		"zero-copy/kept-alive":        {missing: goZeromqNoInitData},
 		"zero-copy/wire":              {missing: goZeromqNoInitData},
 		"zero-copy/receive-in-place":  {missing: goZeromqNoMsgData},
+		"binding/loads":               {techniques: []string{"plain"}, run: bindingLoads},
+		"binding/version":             {missing: goZeromqNoLibzmq},
+		"binding/message-size":        {missing: goZeromqNoLibzmq},
+		"binding/errors":              {missing: goZeromqNoErrno},
 	}
 	maps.Copy(features, messagingFeatures(func() (messenger, error) { return goZeromqMessenger{}, nil }))
 	return binding{

@@ -17,6 +17,7 @@ const (
 	pebbeNoCallback = "pebbe/zmq4 has no zmq_msg_init_data: it gives libzmq no function of the client to call"
 	pebbeNoMemory   = "pebbe/zmq4 has no interface to memory: it takes and returns ordinary byte slices, which it copies"
 	pebbeNoInitData = "pebbe/zmq4 has no zmq_msg_init_data: Send and SendBytes call zmq_send, which copies"
+	pebbeNoMessage  = "pebbe/zmq4 has no zmq_msg_t: RecvBytes has one of its own inside, of the size in zmq.h (cgo's C.zmq_msg_t), and gives no way to ask for it"
 	pebbeNoMsgData  = "pebbe/zmq4 has no zmq_msg_data: Recv and RecvBytes copy the body and close the message"
 )
 
@@ -38,15 +39,21 @@ func pebbeBinding() binding {
 		"zero-copy/kept-alive":        {missing: pebbeNoInitData},
 		"zero-copy/wire":              {missing: pebbeNoInitData},
 		"zero-copy/receive-in-place":  {missing: pebbeNoMsgData},
+		"binding/loads":               {techniques: []string{"plain"}, run: bindingLoads},
+		"binding/version":             {techniques: []string{"plain"}, run: bindingVersion(pebbeVersion)},
+		"binding/message-size":        {missing: pebbeNoMessage},
+		"binding/errors":              {techniques: []string{"plain"}, run: bindingErrors(pebbeErrors)},
 	}
 	maps.Copy(features, messagingFeatures(func() (messenger, error) {
 		context, err := zmq.NewContext()
 		return pebbeContext{context}, err
 	}))
-	return binding{name: "pebbe", module: "github.com/pebbe/zmq4", features: features, libzmq: func() string {
-		major, minor, patch := zmq.Version()
-		return fmt.Sprintf("%d.%d.%d", major, minor, patch)
-	}}
+	return binding{name: "pebbe", module: "github.com/pebbe/zmq4", features: features, libzmq: pebbeVersion}
+}
+
+func pebbeVersion() string {
+	major, minor, patch := zmq.Version()
+	return fmt.Sprintf("%d.%d.%d", major, minor, patch)
 }
 
 type pebbeContext struct{ context *zmq.Context }

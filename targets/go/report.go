@@ -62,6 +62,7 @@ func (r *report) observe(key, value, unit string) {
 }
 
 func (r *report) count(key string, value int)         { r.observe(key, strconv.Itoa(value), "count") }
+func (r *report) bytes(key string, value int)         { r.observe(key, strconv.Itoa(value), "bytes") }
 func (r *report) flag(key string, value bool)         { r.observe(key, strconv.FormatBool(value), "flag") }
 func (r *report) thread(key string, id int)           { r.observe(key, strconv.Itoa(id), "thread") }
 func (r *report) address(key string, address uintptr) { r.text(key, hex(address), "address") }

@@ -37,6 +37,36 @@ func TestFixtureAndWitnessKeepTheirClaims(t *testing.T) {
 	assert.NotContains(t, string(output), "FAIL")
 }
 
+func TestLoadsCountsWhatTheCompilerSaysOfTheHeader(t *testing.T) {
+	needCompiler(t)
+	const version = "void zmq_version (int *, int *, int *);\n"
+	for name, test := range map[string]struct {
+		header string
+		want   []string
+	}{
+		"nothing": {version, []string{
+			"LOADS_WARNINGS 0", `LOADS_FIRST_WARNING ""`, "LOADS_STYLE_WARNINGS 0", "LOADS_CONFLICTS 0", `LOADS_FIRST_CONFLICT ""`}},
+		"a warning": {version + "/* one /* two */\n", []string{
+			"LOADS_WARNINGS 1", `LOADS_FIRST_WARNING "zmq.h:2:8: warning: `, "LOADS_STYLE_WARNINGS 0", "LOADS_CONFLICTS 0"}},
+		"a style warning": {version + "struct nothing { };\n", []string{
+			"LOADS_WARNINGS 0", "LOADS_STYLE_WARNINGS 1", "LOADS_CONFLICTS 0"}},
+		"a name that is taken": {version + "#define EOF \"end\"\n", []string{
+			"LOADS_WARNINGS 0", "LOADS_STYLE_WARNINGS 0", "LOADS_CONFLICTS 1", `LOADS_FIRST_CONFLICT "zmq.h:2: warning: \"EOF\" redefined"`}},
+		"a function that is another": {version + "float getpid (float);\n", []string{
+			"LOADS_WARNINGS 0", "LOADS_CONFLICTS 1", "conflicting types for"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(folder, "zmq.h"), []byte(test.header), 0o600))
+			output, err := exec.CommandContext(t.Context(), "sh", "../loads.sh", "-isystem", folder).CombinedOutput()
+			require.NoError(t, err, "%s", output)
+			for _, want := range test.want {
+				assert.Contains(t, string(output), want)
+			}
+		})
+	}
+}
+
 // report runs the probe and reads what it printed, each line of which must fit
 // the contract.
 func report(t *testing.T, probe string, environment ...string) matrix.Report {
