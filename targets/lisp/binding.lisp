@@ -11,18 +11,45 @@
   (:report (lambda (condition stream)
              (format stream "~a: ~a (errno ~d)" (zmq-error-operation condition)
                      (zmq-error-text condition) (zmq-error-number condition))))
-  (:documentation "A ZeroMQ function failed with an errno."))
+  (:documentation "A ZeroMQ function failed with an errno: the raw layer's own kind
+of error. A binding has its own, which ERROR-NUMBER knows."))
+
+(define-condition unreported-failure (error)
+  ((operation :initarg :operation :reader unreported-failure-operation))
+  (:report (lambda (condition stream)
+             (format stream "~a failed, and the binding signals no error"
+                     (unreported-failure-operation condition))))
+  (:documentation "What an adaptor signals where the binding passes over a failure."))
+
+(defun check-result (operation result)
+  "For functions of a binding that return libzmq's -1 and signal nothing."
+  (if (eql result -1)
+      (error 'unreported-failure :operation operation)
+      result))
 
 ;;; Who it is
 
 (define-operation binding-name () "A string: \"cffi\".")
 (define-operation binding-version () "A string, or the empty string.")
-(define-operation libzmq-version () "What the loaded libzmq says of itself: \"4.3.4\".")
-(define-operation open-binding () "Open libzmq. Called once, when the image has started.")
+(define-operation libzmq-version () "The version of libzmq that the binding reports: \"4.3.4\".")
+(define-operation open-binding ()
+  "Called once, when the image has started and libzmq is open in it.")
+(define-operation require-memory-interface ()
+  "NOT-OFFERED where the binding gives libzmq neither memory nor a function of the
+client's: then callbacks and static arrays are the Lisp's alone, and measured with
+the raw layer.")
+(define-operation believed-message-octets ()
+  "How many octets the binding takes zmq_msg_t to have. It may be read where the
+binding keeps it, exported or not: it is asked, not used.")
+(define-operation error-number (condition)
+  "The errno of a CONDITION of the binding's own kind, as its manual says to get
+it, or -1 if there is no way; NIL for any other condition.")
 
 ;;; Contexts and sockets
 
 (define-operation open-context () "A new context.")
+(define-operation shut-down-context (context)
+  "zmq_ctx_shutdown: from then on operations on its sockets fail with ETERM.")
 (define-operation terminate-context (context) "Terminate it; waits for linger.")
 (define-operation open-socket (context type)
   "TYPE is :PAIR, :PUB, :SUB, :REQ, :REP, :PULL or :PUSH.")

@@ -25,8 +25,14 @@ knows for it. A runtime may know more: see RUNTIME:TRAMPOLINE."
   "The names of its techniques."
   (second feature))
 
+(defun feature-group (feature)
+  (let ((name (first feature)))
+    (subseq name 0 (position #\/ name))))
+
 (defun run-feature (feature)
   "Exercise it and report what is seen."
+  (when (member (feature-group feature) '("callback" "static-area") :test #'string=)
+    (zmqmatrix.binding:require-memory-interface))
   (funcall (third feature)))
 
 ;;; The task

@@ -52,16 +52,23 @@ defines it; all pointers are integers.")
            #:set-unblocking-function #:set-unblocking-free
            #:unblocking-function-address #:unblocking-free-address #:kept-errno))
 
+(defpackage #:zmqmatrix.library
+  (:documentation "libzmq itself, beside any binding.")
+  (:use #:common-lisp)
+  (:export #:open-library #:version #:message-octets #:message-octets-touched))
+
 (defpackage #:zmqmatrix.binding
   (:documentation "What the probe needs of ZeroMQ. bindings/<binding>.lisp
 defines it.")
   (:use #:common-lisp #:zmqmatrix.protocol)
   (:export #:binding-name #:binding-version #:libzmq-version #:open-binding
-           #:open-context #:terminate-context
+           #:require-memory-interface #:believed-message-octets
+           #:open-context #:shut-down-context #:terminate-context
            #:open-socket #:close-socket #:connect-socket #:bind-socket #:set-option
            #:send-octets #:receive-octets
            #:send-memory #:send-message-copy #:send-in-place
            #:receive-message #:message-address #:message-size #:close-message
+           #:error-number #:unreported-failure #:check-result
            #:zmq-error #:zmq-error-number))
 
 (defpackage #:zmqmatrix.features

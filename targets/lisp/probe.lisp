@@ -6,6 +6,7 @@
   (unless (zmqmatrix.runtime:errno-survives-p)
     (setf zmqmatrix.foreign:*call-through*
           (zmqmatrix.foreign:c-function-address :fixture "zm_call")))
+  (zmqmatrix.library:open-library)
   (zmqmatrix.binding:open-binding))
 
 (defun say-hello ()
@@ -14,7 +15,7 @@
    :version (zmqmatrix.runtime:implementation-version)
    :binding (zmqmatrix.binding:binding-name)
    :binding-version (zmqmatrix.binding:binding-version)
-   :libzmq (zmqmatrix.binding:libzmq-version)
+   :libzmq (zmqmatrix.library:version)
    :threads (zmqmatrix.runtime:threads-p)
    ;; The main thread's id is the process's on Linux.
    :pid (zmqmatrix.fixture:thread-id)
@@ -28,6 +29,13 @@ for callbacks from foreign threads."
         (and (member "unblock-signals" techniques :test #'equal)
              (member technique (zmqmatrix.runtime:own-techniques) :test #'equal)))))
 
+(define-condition does-not-load (error) ()
+  (:report (lambda (condition stream)
+             (declare (ignore condition))
+             (format stream "~a does not load: ~a" (zmqmatrix.binding:binding-name)
+                     (zmqmatrix.loading:failure))))
+  (:documentation "The image was built without its binding."))
+
 (defun do-task ()
   "Exercise the feature that the environment names."
   (let* ((protocol (or (zmqmatrix.features:lookup-variable "ZM_PROTOCOL") ""))
@@ -40,6 +48,8 @@ for callbacks from foreign threads."
            (not-offered "unknown feature ~a" name))
           ((not (known-technique-p feature technique))
            (not-offered "unknown technique ~a" technique))
+          ((zmqmatrix.loading:failure)
+           (error 'does-not-load))
           (t (zmqmatrix.features:run-feature feature)))))
 
 (defun condition-name (condition)
@@ -50,6 +60,9 @@ for callbacks from foreign threads."
   (handler-case (progn (do-task) (zmqmatrix.report:done))
     (unsupported (condition)
       (zmqmatrix.report:closed-unsupported (unsupported-reason condition)))
+    (does-not-load (condition)
+      (zmqmatrix.report:failed (princ-to-string condition)
+                               (zmqmatrix.loading:failure-condition)))
     (error (condition)
       (zmqmatrix.report:failed (string-trim '(#\Space #\Newline) (princ-to-string condition))
                                (condition-name condition)))))

@@ -174,6 +174,39 @@
   (check (typep zmqmatrix.foreign:*callback-condition* 'error))
   (setf zmqmatrix.foreign:*callback-condition* nil))
 
+;;; Loading
+
+(define-condition clash (package-error) ()
+  (:report (lambda (condition stream)
+             (declare (ignore condition))
+             (format stream "IDENTITY is~%   locked"))))
+
+(define-test "what is said of a binding is counted by its kind"
+  (let ((zmqmatrix.loading::*warnings* '())
+        (zmqmatrix.loading::*style-warnings* 0)
+        (zmqmatrix.loading::*conflicts* '())
+        (*error-output* (make-broadcast-stream)))
+    (zmqmatrix.loading:call-with-counting
+     (lambda ()
+       (warn "the first")
+       (warn "the second")
+       (warn 'style-warning)
+       (handler-case (error 'clash :package *package*)
+         (package-error ()))))
+    (check (= (zmqmatrix.loading:warning-count) 2))
+    (check (string= (zmqmatrix.loading:first-warning) "the first"))
+    (check (= (zmqmatrix.loading:style-warning-count) 1))
+    (check (= (zmqmatrix.loading:conflict-count) 1))
+    (check (string= (zmqmatrix.loading:first-conflict) "IDENTITY is locked"))))
+
+(define-test "a text is one line, and a long one is cut"
+  (check (string= (zmqmatrix.loading:one-line (format nil "~%  a  b~%c ~c" #\Tab)) "a b c"))
+  (check (= (length (zmqmatrix.loading:one-line (make-string 1000 :initial-element #\x))) 404)))
+
+(define-test "the library's own word for a message's size is as far as it writes"
+  (check (= (zmqmatrix.library:message-octets) (zmqmatrix.library:message-octets-touched)))
+  (check (string= (zmqmatrix.library:version) (zmqmatrix.binding:libzmq-version))))
+
 ;;; Errors
 
 (define-test "a receive that times out is EAGAIN, however the heap grows meanwhile"

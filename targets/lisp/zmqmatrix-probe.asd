@@ -5,7 +5,9 @@
 ;;;;   ZMQMATRIX_TARGET   folder beside this one that has the runtime.lisp: "sbcl"
 ;;;;   ZMQMATRIX_FOREIGN  file of foreign/: "cffi" unless told otherwise
 ;;;;   ZMQMATRIX_BINDING  file of bindings/: "cffi" unless told otherwise
-;;;;   ZMQMATRIX_SYSTEMS  systems the binding needs, separated by spaces
+;;;;   ZMQMATRIX_SYSTEMS  ASDF systems of a binding that comes from elsewhere,
+;;;;                      separated by spaces; load.lisp loads them before
+;;;;   ZMQMATRIX_SOURCE   the directory with their source tree
 
 (defpackage #:zmqmatrix-probe-system
   (:use #:common-lisp #:asdf)
@@ -17,13 +19,19 @@
     (if (and value (plusp (length value))) value default)))
 
 (defun chosen-systems ()
-  (append (when (string= (chosen "ZMQMATRIX_FOREIGN" "cffi") "cffi") '("cffi"))
-          (uiop:split-string (string-trim " " (chosen "ZMQMATRIX_SYSTEMS" "")))))
+  (when (string= (chosen "ZMQMATRIX_FOREIGN" "cffi") "cffi") '("cffi")))
+
+(defun chosen-binding ()
+  "The adaptor's file, or what stands in for that of a binding that does not load."
+  (if (zmqmatrix.loading:failure) "unloaded" (chosen "ZMQMATRIX_BINDING" "cffi")))
+
+(defun own-binding-p ()
+  (string= (chosen "ZMQMATRIX_SYSTEMS" "") ""))
 
 (defsystem "zmqmatrix-probe"
   :description "Exercises one feature of ZeroMQ and of the Lisp under it, and reports."
   :licence "see the project"
-  :depends-on #.(remove "" (chosen-systems) :test #'string=)
+  :depends-on #.(chosen-systems)
   :serial t
   :components ((:file "packages")
                (:file "protocol")
@@ -36,9 +44,13 @@
                (:file "runtime-of-target"
                 :pathname #.(format nil "../~a/runtime" (chosen "ZMQMATRIX_TARGET" "sbcl")))
                (:file "fixture")
+               (:file "library")
                (:file "binding")
                (:file "chosen-binding"
-                :pathname #.(format nil "bindings/~a" (chosen "ZMQMATRIX_BINDING" "cffi")))
+                :pathname #.(format nil "bindings/~a" (chosen-binding))
+                ;; An adaptor is no part of the binding; a raw layer of our own is.
+                :around-compile #.(when (own-binding-p)
+                                    "zmqmatrix.loading:call-with-counting"))
                (:file "features")
                (:module "features-by-group"
                 :pathname "features"
@@ -46,5 +58,6 @@
                 :components ((:file "callback")
                              (:file "static-area")
                              (:file "zero-copy")
-                             (:file "messaging")))
+                             (:file "messaging")
+                             (:file "binding")))
                (:file "probe")))

@@ -8,6 +8,7 @@
   (zmq-errno "zmq_errno" :int)
   (zmq-strerror "zmq_strerror" :text (number :int))
   (zmq-ctx-new "zmq_ctx_new" :address)
+  (zmq-ctx-shutdown "zmq_ctx_shutdown" :int (context :address))
   (zmq-ctx-term "zmq_ctx_term" :int (context :address))
   (zmq-socket "zmq_socket" :address (context :address) (type :int))
   (zmq-close "zmq_close" :int (socket :address))
@@ -93,13 +94,23 @@ allows each call made through here to be repeated then."
             (zmqmatrix.runtime:memory-octet words 4)
             (zmqmatrix.runtime:memory-octet words 8))))
 
-(defun open-binding ()
-  (zmqmatrix.foreign:open-c-library :libzmq "libzmq.so.5"))
+(defun open-binding ())
+
+(defun require-memory-interface ())
+
+(defun believed-message-octets () +message-size+)
+
+(defun error-number (condition)
+  (when (typep condition 'zmq-error)
+    (zmq-error-number condition)))
 
 ;;; Contexts and sockets
 
 (defun open-context ()
   (checked-address "zmq_ctx_new" (zmq-ctx-new)))
+
+(defun shut-down-context (context)
+  (checked "zmq_ctx_shutdown" (zmq-ctx-shutdown context)))
 
 (defun terminate-context (context)
   (checked "zmq_ctx_term" (zmq-ctx-term context)))
