@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"sync"
 	"time"
@@ -148,7 +147,7 @@ func verify(file, digest string) error {
 // another does not.
 func (s *Store) fetch(ctx context.Context, archive matrix.Archive) error {
 	unavailable := func(err error) error {
-		return fmt.Errorf("%w: %s could not be fetched: %w", matrix.ErrUnavailable, path.Base(archive.URL), err)
+		return fmt.Errorf("%w: %s could not be fetched: %w", matrix.ErrUnavailable, archive.URL, err)
 	}
 	address, err := url.Parse(archive.URL)
 	if err != nil {
@@ -168,8 +167,8 @@ func (s *Store) fetch(ctx context.Context, archive matrix.Archive) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("fetching %s: %w", archive.URL, context.Cause(ctx))
 		}
-		s.unreachable[address.Host] = err
-		return unavailable(err)
+		s.unreachable[address.Host] = plainly(err)
+		return unavailable(s.unreachable[address.Host])
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -180,6 +179,20 @@ func (s *Store) fetch(ctx context.Context, archive matrix.Archive) error {
 	err = s.keep(archive.URL, archive.SHA256, body)
 	if body.err != nil && (errors.Is(context.Cause(ctx), errStalled) || ctx.Err() == nil) {
 		return unavailable(err)
+	}
+	return err
+}
+
+// plainly leaves out of a request's error what it says about this machine's
+// name server, and the address, which is named beside it.
+func plainly(err error) error {
+	var name *net.DNSError
+	if errors.As(err, &name) {
+		return fmt.Errorf("the name %s: %s", name.Name, name.Err)
+	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		return request.Err
 	}
 	return err
 }
