@@ -313,12 +313,16 @@ type selectionFlags struct {
 	Binding   []string `help:"Bindings: cffi, 'cl-*'." placeholder:"GLOB"`
 	Feature   []string `help:"Features: zero-copy/wire, callback, '*/same-*'." placeholder:"GLOB"`
 	Technique []string `help:"Techniques: plain." placeholder:"GLOB"`
+
+	AllVariants bool `help:"Every variant of a target named without one, or of all targets; without it, the default variant of each."`
 }
 
 func (f selectionFlags) selection() matrix.Selection {
-	return matrix.Selection{Targets: f.Target, Bindings: f.Binding, Features: f.Feature, Techniques: f.Technique}
+	return matrix.Selection{Targets: f.Target, Bindings: f.Binding, Features: f.Feature, Techniques: f.Technique, AllVariants: f.AllVariants}
 }
 
+// empty tells a selection that leaves out no client, feature or technique;
+// further variants leave out none.
 func (f selectionFlags) empty() bool {
 	return len(f.Target)+len(f.Binding)+len(f.Feature)+len(f.Technique) == 0
 }

@@ -12,7 +12,8 @@ import (
 
 // publish writes results/published and the README's table from a complete run.
 func publish(s *session, run *runPlan, record string) error {
-	if selection := (selectionFlags{run.header.Selection.Targets, run.header.Selection.Bindings, run.header.Selection.Features, run.header.Selection.Techniques}); !selection.empty() {
+	asked := run.header.Selection
+	if selection := (selectionFlags{Target: asked.Targets, Binding: asked.Bindings, Feature: asked.Features, Technique: asked.Techniques}); !selection.empty() {
 		return usagef("not published: run %s had a selection; --publish writes the results of a full run", run.header.Run)
 	}
 	published, err := results.Publish(record, s.catalogue, run.targets)

@@ -106,7 +106,9 @@ func planOfCell(known []matrix.Target, catalogue []matrix.Feature, text string) 
 		return 1
 	})
 	plan.Clients = plan.Clients[:1]
-	plan.Clients[0].Cells = plan.Clients[0].Cells[:1]
+	client := &plan.Clients[0]
+	// The control is planned with techniques that were not asked for, too.
+	client.Cells = slices.DeleteFunc(client.Cells, func(cell matrix.Cell) bool { return asked.Technique != "" && cell.Technique != asked.Technique })[:1]
 	plan.Cells = 1
 	return plan, nil
 }

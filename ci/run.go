@@ -98,8 +98,8 @@ func (c *runCommand) checkFlags() error {
 		return usagef("--parallel %d: want at least 1", c.Parallel)
 	case c.Publish && c.Resume == "" && !c.empty():
 		return usagef("--publish writes the results of a full run; leave the selection out")
-	case c.Resume != "" && (!c.empty() || c.Repeat != 0 || c.Seed != nil):
-		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --repeat and --seed")
+	case c.Resume != "" && (!c.empty() || c.AllVariants || c.Repeat != 0 || c.Seed != nil):
+		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --all-variants, --repeat and --seed")
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ type Selection struct {
 	Bindings   []string `json:"bindings,omitempty"`
 	Features   []string `json:"features,omitempty"` // "zero-copy/*"; a group alone means all of it
 	Techniques []string `json:"techniques,omitempty"`
+	// AllVariants means every variant of a target that is named without one,
+	// or of all targets when none is named.
+	AllVariants bool `json:"all_variants,omitempty"`
 }
 
 // PlannedClient is one client and its cells, in the order they are attempted.
@@ -25,9 +28,10 @@ type PlannedClient struct {
 	Variant Variant
 	Binding Binding
 	Cells   []Cell
-	// Control marks the positive control, which is planned for every selected
-	// feature, whether it was selected or not: limits scale from its time, and
-	// layers are found by comparison with it.
+	// Control marks the positive control, which is planned in every suite that
+	// is selected and for every selected feature and technique, whether it was
+	// selected or not: limits scale from its time, and layers are found by
+	// comparison with it, in the same suite with the same libzmq.
 	Control bool
 }
 
@@ -71,43 +75,40 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 		return Plan{}, err
 	}
 	var plan Plan
+	selectedCells := 0
+	controls := controlsOf(targets, selection)
 	for _, target := range targets {
 		for _, variant := range target.Variants {
 			for _, binding := range target.Bindings {
-				control := target.Role == RolePositiveControl
-				selected := matchesTarget(selection.Targets, target, variant) && matchesAny(selection.Bindings, binding.Name)
-				if !selected && !(control && variant.Default) {
+				control := target.Role == RolePositiveControl && controls[variant.Name]
+				selected := selection.matches(target, variant) && matchesAny(selection.Bindings, binding.Name)
+				if !selected && !control {
 					continue
 				}
-				client := PlannedClient{Target: target, Variant: variant, Binding: binding, Control: control && variant.Default}
-				techniques := selection.Techniques
-				if !selected {
-					techniques = nil
-				}
+				client := PlannedClient{Target: target, Variant: variant, Binding: binding, Control: control}
 				for _, feature := range catalogue {
 					if !matchesFeature(selection.Features, feature.Name) {
 						continue
 					}
 					for _, technique := range techniquesOf(target, binding, feature.Name) {
-						if matchesAny(techniques, technique) {
-							client.Cells = append(client.Cells, Cell{
-								Target: client.Client().Target, Binding: binding.Name,
-								Feature: feature.Name, Technique: technique,
-							})
+						asked := matchesAny(selection.Techniques, technique)
+						if !asked && !control {
+							continue
 						}
+						if asked && selected {
+							selectedCells++
+						}
+						client.Cells = append(client.Cells, Cell{
+							Target: client.Client().Target, Binding: binding.Name,
+							Feature: feature.Name, Technique: technique,
+						})
 					}
 				}
 				if len(client.Cells) > 0 {
 					plan.Clients = append(plan.Clients, client)
+					plan.Cells += len(client.Cells)
 				}
 			}
-		}
-	}
-	selectedCells := 0
-	for _, client := range plan.Clients {
-		plan.Cells += len(client.Cells)
-		if matchesTarget(selection.Targets, client.Target, client.Variant) && matchesAny(selection.Bindings, client.Binding.Name) {
-			selectedCells += len(client.Cells)
 		}
 	}
 	if selectedCells == 0 {
@@ -124,6 +125,48 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 	})
 	plan.Digest = planDigest(plan, catalogue)
 	return plan, nil
+}
+
+// controlsOf are the positive control's variants that the selection needs, by
+// name: one in each suite that it selects. A suite that the control has none in
+// is compared with nothing; where that is so of all, the default one shows at
+// least that this machine can do it.
+func controlsOf(targets []Target, selection Selection) map[string]bool {
+	suites := map[string]bool{}
+	for _, target := range targets {
+		for _, variant := range target.Variants {
+			for _, binding := range target.Bindings {
+				if selection.matches(target, variant) && matchesAny(selection.Bindings, binding.Name) {
+					suites[variant.Suite] = true
+				}
+			}
+		}
+	}
+	chosen := map[string]bool{}
+	for _, target := range targets {
+		if target.Role != RolePositiveControl {
+			continue
+		}
+		found := map[string]Variant{} // by suite
+		var usual Variant
+		for _, variant := range target.Variants {
+			if _, known := found[variant.Suite]; !known || variant.Default {
+				found[variant.Suite] = variant
+			}
+			if variant.Default {
+				usual = variant
+			}
+		}
+		for suite, variant := range found {
+			if suites[suite] {
+				chosen[variant.Name] = true
+			}
+		}
+		if len(chosen) == 0 {
+			chosen[usual.Name] = true
+		}
+	}
+	return chosen
 }
 
 // boolOrder puts true first.
@@ -178,17 +221,19 @@ func matchesAny(patterns []string, name string) bool {
 	})
 }
 
-func matchesTarget(patterns []string, target Target, variant Variant) bool {
-	if len(patterns) == 0 {
-		return variant.Default
+// matches tells whether the target's variant is selected.
+func (s Selection) matches(target Target, variant Variant) bool {
+	meant := variant.Default || s.AllVariants
+	if len(s.Targets) == 0 {
+		return meant
 	}
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
+	return slices.ContainsFunc(s.Targets, func(pattern string) bool {
 		if strings.Contains(pattern, "@") {
 			ok, _ := path.Match(pattern, target.Name+"@"+variant.Name)
 			return ok
 		}
 		ok, _ := path.Match(pattern, target.Name)
-		return ok && variant.Default
+		return ok && meant
 	})
 }
 

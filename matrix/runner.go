@@ -63,7 +63,10 @@ func Run(ctx context.Context, options Options) (Footer, error) {
 		keyTexts:    map[string]string{},
 		footer:      Footer{Counts: map[Outcome]int{}},
 		below:       map[Client]outcomes{},
-		control:     map[string]time.Duration{},
+		control:     map[string]map[string]time.Duration{},
+		controls:    map[string]Client{},
+		judged:      map[string][]ControlResult{},
+		ran:         map[string]bool{},
 		done:        map[Client]chan struct{}{},
 	}
 	for _, feature := range options.Catalogue {
@@ -87,11 +90,25 @@ func Run(ctx context.Context, options Options) (Footer, error) {
 	if err := run.clients(ctx); err != nil {
 		return Footer{}, err
 	}
+	run.footer.Controls = run.controlResults()
 	run.footer.Finished = time.Now().UTC()
 	if err := run.append(Line{Type: LineFooter, Footer: &run.footer}); err != nil {
 		return Footer{}, err
 	}
 	return run.footer, nil
+}
+
+// controlResults are what the controls came to. One that can't be had here
+// fails nobody in a suite that nothing else ran in either.
+func (r *run) controlResults() (all []ControlResult) {
+	for _, suite := range slices.Sorted(maps.Keys(r.judged)) {
+		for _, result := range r.judged[suite] {
+			if result.Outcome != NotRun || r.ran[suite] || len(r.controls) == 1 {
+				all = append(all, result)
+			}
+		}
+	}
+	return all
 }
 
 // run is one run under way.
@@ -108,12 +125,13 @@ type run struct {
 
 	mu      sync.Mutex // guards what follows
 	footer  Footer
-	below   map[Client]outcomes      // of the control and the raw bindings
-	control map[string]time.Duration // slowest attempt of the control, by feature it passed
-	done    map[Client]chan struct{} // closed when a client's cells are decided
+	below   map[Client]outcomes                 // of the control and the raw bindings
+	control map[string]map[string]time.Duration // slowest attempt of the control, by suite and feature it passed
+	judged  map[string][]ControlResult          // by suite
+	ran     map[string]bool                     // suites in which a client could be had that is no control
+	done    map[Client]chan struct{}            // closed when a client's cells are decided
 
-	controlClient Client
-	controlSuite  string
+	controls map[string]Client // the positive control, by suite
 }
 
 func (r *run) append(line Line) error {
@@ -148,7 +166,7 @@ func (r *run) clients(ctx context.Context) (err error) {
 	for i, planned := range r.Plan.Clients {
 		r.done[planned.Client()] = make(chan struct{})
 		if planned.Control {
-			r.controlClient, r.controlSuite = planned.Client(), planned.Variant.Suite
+			r.controls[planned.Variant.Suite] = planned.Client()
 		}
 		clients[i] = &client{PlannedClient: planned, place: placeKeeper{prepare: func(ctx context.Context) (Place, error) {
 			r.observe(Event{Kind: EventPreparing, Client: planned.Client()})
@@ -198,7 +216,8 @@ func (r *run) waitsFor(client PlannedClient) []Client {
 	for _, other := range r.Plan.Clients {
 		switch {
 		case other.Client() == client.Client() || client.Control:
-		case other.Control, other.Binding.Raw && other.Client().Target == client.Client().Target:
+		case other.Control && (other.Variant.Suite == client.Variant.Suite || r.controls[client.Variant.Suite] == Client{}),
+			other.Binding.Raw && other.Client().Target == client.Client().Target:
 			below = append(below, other.Client())
 		}
 	}
@@ -220,6 +239,11 @@ func (r *run) client(ctx context.Context, client *client) error {
 	case client.unprepared != nil:
 		account.Error = client.unprepared.Error()
 	default:
+		if !client.Control {
+			r.mu.Lock()
+			r.ran[client.Variant.Suite] = true
+			r.mu.Unlock()
+		}
 		place := client.place.now
 		account.Image, account.Size, account.Source = place.Digest(), place.Size(), place.Source()
 		account.Granted = client.Target.Needs
@@ -370,7 +394,7 @@ func (r *run) conclude(client PlannedClient, verdict Verdict) error {
 		if verdict.Layer == "" {
 			verdict.Layer = InferLayer(verdict.Outcome, client.Control, client.Binding.Raw, r.compared(client, verdict.Cell))
 		}
-		if verdict.Outcome == Hang && !client.Control && r.control[verdict.Feature] == 0 {
+		if verdict.Outcome == Hang && !client.Control && r.controlTime(client.Variant.Suite, verdict.Feature) == 0 {
 			// Nothing shows that this machine ends it in time at all.
 			verdict.Outcome, verdict.Layer = Error, ""
 			verdict.Reason += "; the positive control did not pass it either, so that this is no statement about the client"
@@ -379,9 +403,15 @@ func (r *run) conclude(client PlannedClient, verdict Verdict) error {
 	r.footer.Counts[verdict.Outcome]++
 	if client.Control {
 		if verdict.Outcome == Pass {
-			r.control[verdict.Feature] = max(r.control[verdict.Feature], verdict.Slowest)
+			passed := r.control[client.Variant.Suite]
+			if passed == nil {
+				passed = map[string]time.Duration{}
+				r.control[client.Variant.Suite] = passed
+			}
+			passed[verdict.Feature] = max(passed[verdict.Feature], verdict.Slowest)
 		}
-		r.footer.Controls = append(r.footer.Controls, ControlResult{
+		suite := client.Variant.Suite
+		r.judged[suite] = append(r.judged[suite], ControlResult{
 			Name: verdict.Cell.String(), Expected: Pass, Outcome: verdict.Outcome, Reason: verdict.Reason,
 		})
 	}
@@ -424,9 +454,9 @@ func (o outcomes) of(cell Cell) Outcome {
 // caller holds mu.
 func (r *run) compared(client PlannedClient, cell Cell) Compared {
 	var compared Compared
-	if client.Variant.Suite == r.controlSuite {
-		// Another suite has another libzmq, of which the control says nothing.
-		compared.Control = r.below[r.controlClient].of(cell)
+	// Another suite has another libzmq, of which the control says nothing.
+	if control, planned := r.controls[client.Variant.Suite]; planned {
+		compared.Control = r.below[control].of(cell)
 	}
 	for client, outcomes := range r.below {
 		if client.Target == cell.Target && client.Binding != cell.Binding {
@@ -473,7 +503,7 @@ func (r *run) perform(ctx context.Context, client *client, feature Feature, atte
 			"ZM_TECHNIQUE": evidence.Cell.Technique,
 			"ZM_SEED":      strconv.FormatUint(evidence.Seed, 10),
 		},
-		Bounds: r.bounds(client.Target.Limits, feature),
+		Bounds: r.bounds(client.Target.Limits, client.Variant.Suite, feature),
 		Trace:  attempt.Traced,
 	}
 	for _, part := range client.Binding.Command {
@@ -525,10 +555,24 @@ func variable(name string) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
+// controlTime is what the control took for the feature at most, in the same
+// suite; where it has none there, in the one that took longest. 0 if it did not
+// pass. The caller holds mu.
+func (r *run) controlTime(suite, feature string) time.Duration {
+	if _, planned := r.controls[suite]; planned {
+		return r.control[suite][feature]
+	}
+	var longest time.Duration
+	for _, passed := range r.control {
+		longest = max(longest, passed[feature])
+	}
+	return longest
+}
+
 // bounds are the limits of one attempt of the feature.
-func (r *run) bounds(limits Limits, feature Feature) Bounds {
+func (r *run) bounds(limits Limits, suite string, feature Feature) Bounds {
 	r.mu.Lock()
-	control := r.control[feature.Name]
+	control := r.controlTime(suite, feature.Name)
 	r.mu.Unlock()
 	factor := max(1, limits.TimeFactor)
 	wall := time.Duration(factor * float64(feature.Wall+controlFactor*control))

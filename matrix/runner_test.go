@@ -478,3 +478,93 @@ func TestPayloadCheckValue(t *testing.T) {
 		require.Equal(t, body[k-4093], body[k])
 	}
 }
+
+// controlsIn are the planned clients that are the control, and the others.
+func controlsIn(plan matrix.Plan) (controls, others []string) {
+	for _, client := range plan.Clients {
+		if client.Control {
+			controls = append(controls, client.Client().String())
+		} else {
+			others = append(others, client.Client().String())
+		}
+	}
+	return controls, others
+}
+
+func TestPlanHasTheControlInEverySelectedSuite(t *testing.T) {
+	for _, row := range []struct {
+		name             string
+		selection        matrix.Selection
+		controls, others []string
+	}{
+		{"default variants", matrix.Selection{}, []string{"c@one/libzmq"}, []string{"a@one/raw", "a@one/high"}},
+		{"another suite alone", matrix.Selection{Targets: []string{"a@two"}}, []string{"c@two/libzmq"}, []string{"a@two/raw", "a@two/high"}},
+		{"both suites", matrix.Selection{Targets: []string{"a@*"}, Bindings: []string{"raw"}}, []string{"c@one/libzmq", "c@two/libzmq"}, []string{"a@one/raw", "a@two/raw"}},
+		{"all variants", matrix.Selection{AllVariants: true}, []string{"c@one/libzmq", "c@two/libzmq"}, []string{"a@one/raw", "a@one/high", "a@two/raw", "a@two/high"}},
+		{"all variants of one target", matrix.Selection{AllVariants: true, Targets: []string{"a"}, Bindings: []string{"high"}}, []string{"c@one/libzmq", "c@two/libzmq"}, []string{"a@one/high", "a@two/high"}},
+		{"a technique that the control has not", matrix.Selection{Techniques: []string{"mended"}, Bindings: []string{"raw"}}, []string{"c@one/libzmq"}, []string{"a@one/raw"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			known := targets()
+			known[1].Techniques = nil
+			plan, err := matrix.MakePlan(known, catalogue(), row.selection)
+			require.NoError(t, err)
+			controls, others := controlsIn(plan)
+			assert.Equal(t, row.controls, controls)
+			assert.Equal(t, row.others, others)
+		})
+	}
+	known := targets()
+	known[1].Variants = known[1].Variants[:1]
+	plan, err := matrix.MakePlan(known, catalogue(), matrix.Selection{Targets: []string{"a@two"}})
+	require.NoError(t, err)
+	controls, _ := controlsIn(plan)
+	assert.Equal(t, []string{"c@one/libzmq"}, controls, "in a suite without one, the default shows what this machine can do")
+}
+
+// runAll runs every variant under the script.
+func runAll(t *testing.T, script fake.Script) (matrix.Footer, *memory) {
+	record := &memory{}
+	options := options(t, script, record)
+	var err error
+	options.Plan, err = matrix.MakePlan(targets(), catalogue(), matrix.Selection{AllVariants: true})
+	require.NoError(t, err)
+	footer, err := matrix.Run(t.Context(), options)
+	require.NoError(t, err)
+	return footer, record
+}
+
+func TestLayersComeFromTheControlOfTheSameSuite(t *testing.T) {
+	red := map[string]bool{"c@two/libzmq": true, "a@one/raw": true, "a@two/raw": true}
+	_, record := runAll(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		if attempt.Feature == "g/simple" && red[attempt.Client.String()] {
+			return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "errno 1"}), nil
+		}
+		return fake.Passing(ctx, attempt)
+	}})
+	verdicts := record.verdicts()
+	assert.Equal(t, matrix.LayerRuntime, verdicts["a@one/raw/g/simple/plain"].Layer)
+	assert.Empty(t, verdicts["a@two/raw/g/simple/plain"].Layer, "that suite's control fails as well")
+}
+
+func TestAControlThatCantBeHadFailsNobodyWhereNothingElseRan(t *testing.T) {
+	unavailable := func(clients ...string) fake.Script {
+		return fake.Script{Prepare: func(_ context.Context, client matrix.Client) error {
+			if slices.Contains(clients, client.String()) {
+				return fmt.Errorf("%w: another suite", matrix.ErrUnavailable)
+			}
+			return nil
+		}}
+	}
+	outcomes := func(footer matrix.Footer) map[matrix.Outcome]int {
+		counts := map[matrix.Outcome]int{}
+		for _, control := range footer.Controls {
+			counts[control.Outcome]++
+		}
+		return counts
+	}
+	footer, _ := runAll(t, unavailable("c@two/libzmq", "a@two/raw", "a@two/high"))
+	assert.Equal(t, map[matrix.Outcome]int{matrix.Pass: 4}, outcomes(footer))
+	footer, _ = runAll(t, unavailable("c@two/libzmq", "a@two/raw"))
+	assert.Equal(t, map[matrix.Outcome]int{matrix.Pass: 4, matrix.NotRun: 4}, outcomes(footer))
+}

@@ -282,10 +282,12 @@ func (v view) layerFound(cell Cell) string {
 		if client.Key() == cell.Key().Client() {
 			self = client
 		}
+	}
+	for _, client := range v.Targets {
 		best, ok := v.best(client, cell.Feature)
 		switch {
 		case !ok:
-		case client.Control:
+		case client.Control && client.Suite == self.Suite:
 			control = &best
 		case client.Raw && client.Target == cell.Target:
 			raw = &best
