@@ -8,11 +8,14 @@ import ctypes
 import gc
 import json
 import os
+import tempfile
 import unittest
+import warnings
 import zlib
 
 import zmq
-from zmqprobe import binding_ctypes, binding_pyzmq, fixture, libzmq, main, memory, payload, pyzmq, sockets, zero_copy
+from zmqprobe import binding_ctypes, binding_pyzmq, fixture, libzmq, loading, main, memory, payload, pyzmq, sockets
+from zmqprobe import trust, zero_copy
 from zmqprobe.report import Report
 from zmqprobe.task import Task
 
@@ -163,8 +166,9 @@ class LibzmqTest(unittest.TestCase):
 
     def test_errors_have_their_numbers(self):
         self.receiver.set("rcvtimeo", 1)
-        with self.assertRaises(sockets.TimedOut):
+        with self.assertRaises(libzmq.LibzmqError) as raised:
             self.receiver.receive()
+        self.assertEqual(raised.exception.errno, zmq.EAGAIN)
         for endpoint, name in (("nonsense", "EINVAL"), ("inproc://test", "EADDRINUSE")):
             with self.assertRaises(libzmq.LibzmqError) as raised:
                 self.receiver.bind(endpoint)
@@ -299,6 +303,82 @@ class DispatchTest(unittest.TestCase):
             with self.assertRaises(error) as raised:
                 main.attempt(binding_pyzmq.PYZMQ, Lines().report, {**environment, **change})
             self.assertEqual(str(raised.exception), reason)
+
+
+    def test_they_know_what_the_dispatch_knows(self):
+        self.assertEqual(set(binding_ctypes.CTYPES.features), set(main.FEATURES))
+
+    def test_a_binding_that_does_not_load_says_so_of_what_it_knows(self):
+        def broken(name):
+            raise ImportError("no luck")
+
+        binding = main.loaded("some", broken)
+        environment = {"ZM_PROTOCOL": "1", "ZM_FEATURE": "binding/loads", "ZM_TECHNIQUE": "c-queue", "ZM_SEED": "1"}
+        with self.assertRaisesRegex(main.NotLoaded, "some does not load: no luck") as raised:
+            main.attempt(binding, Lines().report, environment)
+        self.assertEqual(raised.exception.condition, "ImportError")
+        with self.assertRaises(main.Unsupported):
+            main.attempt(binding, Lines().report, {**environment, "ZM_FEATURE": "no/such"})
+
+
+class LoadingTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def write(self, name, text):
+        path = os.path.join(self.folder.name, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def observed(self, names=(), said=()):
+        lines = Lines()
+        loading.observe(lines.report, self.folder.name, names, said)
+        return lines.observed()
+
+    def test_what_the_compiler_says_is_counted(self):
+        self.write("one.py", "x = 1\nif x is 1: pass\n")
+        self.write("tests/two.py", "x = 1\nif x is 1: pass\n")
+        observed = self.observed()
+        self.assertEqual(observed["loads.warnings"], 1)
+        self.assertIn('one.py:2: SyntaxWarning: "is" with', observed["loads.first-warning"])
+
+    def test_what_is_said_at_the_import_is_counted_where_the_binding_says_it(self):
+        path = self.write("one.py", "import warnings\n")
+        with loading.listening() as said:
+            for place in (path, "/elsewhere.py"):
+                for category in (RuntimeWarning, DeprecationWarning):
+                    warnings.warn_explicit("old", category, place, 7)
+        observed = self.observed(said=said)
+        self.assertEqual((observed["loads.warnings"], observed["loads.style-warnings"]), (1, 1))
+
+    def test_a_module_in_two_places_is_a_conflict(self):
+        for place in ("a", "b"):
+            self.write(place + "/twice/__init__.py", "")
+        self.write("a/once.py", "")
+        path = [os.path.join(self.folder.name, place) for place in ("a", "b")]
+        self.assertEqual(len(loading.conflicts(["twice", "once"], path)), 1)
+        self.assertEqual(len(loading.conflicts(["once"], path[1:])), 0)
+
+
+class TrustTest(unittest.TestCase):
+    def test_what_libzmq_writes_is_seen(self):
+        touched = trust._furthest_write()
+        self.assertTrue(0 < touched <= ctypes.sizeof(libzmq.Message))
+        self.assertEqual(trust._size_by_the_library(), ctypes.sizeof(libzmq.Message))
+
+    def test_an_error_that_does_not_come_or_is_not_the_bindings_is_said(self):
+        def other():
+            raise KeyError("other")
+
+        lines = Lines()
+        trust._observe_error(lines.report, libzmq.Context, "none", "", lambda: None)
+        trust._observe_error(lines.report, libzmq.Context, "other", "", other)
+        observed = lines.observed()
+        self.assertEqual((observed["none.signalled"], observed["none.number"]), (False, -1))
+        self.assertEqual((observed["other.signalled"], observed["other.own"], observed["other.number"]), (True, False, -1))
 
 
 class InstallationTest(unittest.TestCase):

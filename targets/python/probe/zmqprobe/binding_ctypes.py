@@ -5,8 +5,8 @@ protects no pages, so that a callback needs none of those that libzmq's I/O
 threads block. Nor is there pin: CPython's ordinary array, the bytearray, is the
 one that stays where it is while its buffer is exported."""
 
-from . import callback, libzmq, static_area, zero_copy
-from .binding import Binding, over
+from . import callback, libzmq, static_area, trust, zero_copy
+from .binding import made, over
 from .main import Feature
 
 
@@ -18,11 +18,14 @@ def _sent(way, techniques=("plain",)):
     )
 
 
-CTYPES = Binding(
+CTYPES = made(
     "",
     libzmq.version(),
     libzmq.Context,
+    libzmq.__file__,
+    (),  # one of the probe's own modules, in no place but the probe's package
     {
+        "binding/message-size": Feature(trust.message_size),
         "callback/same-thread": Feature(callback.same_thread),
         "callback/foreign-thread": Feature(callback.foreign_thread),
         "callback/concurrent-threads": Feature(callback.concurrent_threads),

@@ -4,10 +4,12 @@ What it does not offer is read from zmq/backend/cython of 20.0.0, 24.0.1, 26.4.0
 and 27.1.0: Frame's constructor is the only caller of zmq_msg_init_data, always
 with pyzmq's own free_python_msg."""
 
+import os
+
 import zmq
 
 from . import pyzmq, zero_copy
-from .binding import Binding, over
+from .binding import made, over
 from .main import Feature
 
 _NO_CALLBACK = Feature(
@@ -28,11 +30,16 @@ def _wire(task, report, context):
     zero_copy.Attempt(task, report, context, zero_copy.TrackedKept(task)).run()
 
 
-PYZMQ = Binding(
+PYZMQ = made(
     zmq.__version__,
     zmq.zmq_version(),
     pyzmq.Context,
+    os.path.dirname(zmq.__file__),
+    ("zmq",),
     {
+        "binding/message-size": Feature(
+            missing="pyzmq keeps the zmq_msg_t within zmq.Frame: no function of its gives the size that it was compiled with"
+        ),
         "callback/same-thread": _NO_CALLBACK,
         "callback/foreign-thread": _NO_CALLBACK,
         "callback/concurrent-threads": _NO_CALLBACK,

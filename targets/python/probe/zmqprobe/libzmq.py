@@ -5,7 +5,6 @@ from ctypes import CDLL, CFUNCTYPE, POINTER, Structure, byref, c_char_p, c_int, 
 from ctypes import cast, get_errno, memmove
 
 from .memory import address_of, memory_at
-from .sockets import TimedOut
 
 # zmq.h
 _TYPES = {"PAIR": 0, "PUB": 1, "SUB": 2, "REQ": 3, "REP": 4, "PULL": 7, "PUSH": 8}
@@ -29,7 +28,7 @@ class LibzmqError(Exception):
         self.errno = number
 
 
-class _Message(Structure):
+class Message(Structure):
     """zmq_msg_t: 64 octets, aligned as a pointer, in libzmq 4.2 and later."""
 
     _fields_ = [("opaque", c_uint64 * 8)]
@@ -65,20 +64,21 @@ _strerror = _function("zmq_strerror", c_char_p, c_int)
 _version = _function("zmq_version", None, POINTER(c_int), POINTER(c_int), POINTER(c_int))
 _ctx_new = _function("zmq_ctx_new", c_void_p)
 _socket = _function("zmq_socket", c_void_p, c_void_p, c_int)
-_msg_data = _function("zmq_msg_data", c_void_p, POINTER(_Message))
-_msg_size = _function("zmq_msg_size", c_size_t, POINTER(_Message))
+_msg_data = _function("zmq_msg_data", c_void_p, POINTER(Message))
+_msg_size = _function("zmq_msg_size", c_size_t, POINTER(Message))
+_ctx_shutdown = _checked("zmq_ctx_shutdown", c_void_p)
 _ctx_term = _checked("zmq_ctx_term", c_void_p)
 _close = _checked("zmq_close", c_void_p)
 _bind = _checked("zmq_bind", c_void_p, c_char_p)
 _connect = _checked("zmq_connect", c_void_p, c_char_p)
 _setsockopt = _checked("zmq_setsockopt", c_void_p, c_int, c_void_p, c_size_t)
 _getsockopt = _checked("zmq_getsockopt", c_void_p, c_int, c_void_p, POINTER(c_size_t))
-_msg_init = _checked("zmq_msg_init", POINTER(_Message))
-_msg_init_size = _checked("zmq_msg_init_size", POINTER(_Message), c_size_t)
-_msg_init_data = _checked("zmq_msg_init_data", POINTER(_Message), c_void_p, c_size_t, c_void_p, c_void_p)
-_msg_send = _checked("zmq_msg_send", POINTER(_Message), c_void_p, c_int)
-_msg_recv = _checked("zmq_msg_recv", POINTER(_Message), c_void_p, c_int)
-_msg_close = _checked("zmq_msg_close", POINTER(_Message))
+_msg_init = _checked("zmq_msg_init", POINTER(Message))
+_msg_init_size = _checked("zmq_msg_init_size", POINTER(Message), c_size_t)
+_msg_init_data = _checked("zmq_msg_init_data", POINTER(Message), c_void_p, c_size_t, c_void_p, c_void_p)
+_msg_send = _checked("zmq_msg_send", POINTER(Message), c_void_p, c_int)
+_msg_recv = _checked("zmq_msg_recv", POINTER(Message), c_void_p, c_int)
+_msg_close = _checked("zmq_msg_close", POINTER(Message))
 
 
 def version():
@@ -126,12 +126,12 @@ class Socket:
 
     def send_data(self, address, size, free_function, hint):
         """Sends the memory itself; free_function is an address, or None."""
-        message = _Message()
+        message = Message()
         _msg_init_data(byref(message), address, size, free_function, hint)
         _msg_send(byref(message), self._socket, 0)
 
     def send_copy(self, octets, more=False):
-        message = _Message()
+        message = Message()
         _msg_init_size(byref(message), len(octets))
         memmove(_msg_data(byref(message)), address_of(octets), len(octets))
         _msg_send(byref(message), self._socket, _SNDMORE if more else 0)
@@ -141,14 +141,9 @@ class Socket:
             self.send_copy(frame, more=k + 1 < len(frames))
 
     def receive(self):
-        message = _Message()
+        message = Message()
         _msg_init(byref(message))
-        try:
-            _msg_recv(byref(message), self._socket, 0)
-        except LibzmqError as error:
-            if error.errno == errno.EAGAIN:
-                raise TimedOut() from error
-            raise
+        _msg_recv(byref(message), self._socket, 0)
         return Received(message)
 
     def receive_message(self):
@@ -163,6 +158,8 @@ class Socket:
 
 
 class Context:
+    Error = LibzmqError
+
     def __init__(self):
         self._context = _ctx_new()
         if not self._context:
@@ -173,3 +170,9 @@ class Context:
 
     def terminate(self):
         _ctx_term(self._context)
+
+    def terminate_elsewhere(self):
+        """What is called of a context whose sockets are still open, and what
+        waits for its end when they are closed."""
+        _ctx_shutdown(self._context)
+        return self.terminate

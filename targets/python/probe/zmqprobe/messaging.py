@@ -1,9 +1,10 @@
 """messaging/*: the common patterns, over either binding."""
 
+import errno
 import time
 
 from .payload import digest, message_digest, payload
-from .sockets import PATIENCE_MS, TimedOut, connected
+from .sockets import PATIENCE_MS, connected
 
 
 def req_rep(task, report, context):
@@ -61,7 +62,7 @@ def pub_sub(task, report, context):
     subscriber = connected(context, "SUB", task.endpoint("pubsub"), topics=(b"match", b"synced"))
     publisher = connected(context, "PUB", task.endpoint("pubsub-in"))
     report.step("wait for synced")
-    _synchronise(subscriber, publisher)
+    _synchronise(context, subscriber, publisher)
     for i in range(2 * count):
         report.step("publish message %d" % i)
         topic = b"other" if i % 2 else b"match"
@@ -82,7 +83,7 @@ def pub_sub(task, report, context):
     report.count("received.other", other)
 
 
-def _synchronise(subscriber, publisher):
+def _synchronise(context, subscriber, publisher):
     """Publishes sync until a synced shows that the subscriptions of both sides
     are in force."""
     end = time.monotonic() + PATIENCE_MS / 1000
@@ -91,8 +92,8 @@ def _synchronise(subscriber, publisher):
         publisher.send_message([b"sync"])
         try:
             frames = subscriber.receive_message()
-        except TimedOut:
-            if time.monotonic() > end:
+        except context.Error as error:
+            if error.errno != errno.EAGAIN or time.monotonic() > end:
                 raise
             continue
         if frames != [b"synced"]:

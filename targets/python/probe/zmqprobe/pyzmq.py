@@ -1,11 +1,11 @@
 """Debian's pyzmq by its public interface."""
 
 import copy
+import threading
 
 import zmq
 
 from .memory import address_of
-from .sockets import TimedOut
 
 class Received:
     """A received Frame. It is asked for its own view of the body; where the
@@ -15,7 +15,8 @@ class Received:
     def __init__(self, frame):
         self._frame = frame
         self._shared = copy.copy(frame)
-        self.address = address_of(self._shared.buffer)
+        # Not of its buffer, which pyzmq 20 keeps in a cycle with the Frame.
+        self.address = address_of(self._shared)
         self.size = len(frame)
 
     def view(self):
@@ -56,19 +57,15 @@ class Socket:
         self._socket.send_multipart(frames)
 
     def receive(self):
-        try:
-            return Received(self._socket.recv(copy=False))
-        except zmq.Again as error:
-            raise TimedOut() from error
+        return Received(self._socket.recv(copy=False))
 
     def receive_message(self):
-        try:
-            return self._socket.recv_multipart()
-        except zmq.Again as error:
-            raise TimedOut() from error
+        return self._socket.recv_multipart()
 
 
 class Context:
+    Error = zmq.ZMQError
+
     def __init__(self):
         self._context = zmq.Context()
 
@@ -77,3 +74,9 @@ class Context:
 
     def terminate(self):
         self._context.term()
+
+    def terminate_elsewhere(self):
+        """pyzmq has no zmq_ctx_shutdown, and term waits for the sockets."""
+        thread = threading.Thread(target=self._context.term)
+        thread.start()
+        return thread.join

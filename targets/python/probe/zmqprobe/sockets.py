@@ -1,16 +1,10 @@
 """What the features need of a binding's sockets, whichever it is: a context
-with socket(pattern) and terminate(), and sockets with set, subscribe, bind,
-connect, close, send_copy, send_message, receive and receive_message."""
+with socket(pattern), terminate(), its terminate_elsewhere() and the binding's
+kind of Error, which has an errno; and sockets with set, subscribe, bind, connect,
+close, send_copy, send_message, receive and receive_message."""
 
 # How long a receive waits before it is an error.
 PATIENCE_MS = 10000
-
-
-class TimedOut(Exception):
-    """Nothing came in time."""
-
-    def __init__(self):
-        super().__init__("nothing came in time")
 
 
 def opened(context, pattern, **options):
