@@ -97,9 +97,10 @@
 
 (defun names-by-thread ()
   "The threads of this process and their names at this moment: ((id . name) ...)."
-  (loop for directory in (directory "/proc/self/task/*/")
-        for id = (parse-integer (first (last (pathname-directory directory))))
-        for comm = (open (merge-pathnames "comm" directory) :if-does-not-exist nil)
+  ;; Not the directories: for "*/" ABCL gives what is in them, too.
+  (loop for path in (directory "/proc/self/task/*/comm")
+        for id = (parse-integer (first (last (pathname-directory path))))
+        for comm = (open path :if-does-not-exist nil)
         ;; A thread may have ended since.
         when comm
           collect (unwind-protect (cons id (read-line comm nil ""))
