@@ -205,6 +205,8 @@ type grammar struct {
 	Show    showCommand    `cmd:"" help:"Print the table of a run."`
 	Explain explainCommand `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
 	Replay  replayCommand  `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
+	Merge   mergeCommand   `cmd:"" help:"Join results of several runs, and those that contributors signed."`
+	Results resultsCommand `cmd:"" help:"Contribute a run: make a key, sign, verify."`
 	Doctor  doctorCommand  `cmd:"" help:"Say what works here, what does not, and the command that mends it."`
 }
 
@@ -242,7 +244,7 @@ func (h *house) main(ctx context.Context, args []string) int {
 		help := "zmqmatrix --help"
 		var parse *kong.ParseError
 		if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-			help = "zmqmatrix " + parse.Context.Selected().Name + " --help"
+			help = parse.Context.Selected().FullPath() + " --help"
 		}
 		fmt.Fprintf(h.err, "zmqmatrix: %s; see `%s`\n", printable(err.Error()), help)
 		return exitUsage

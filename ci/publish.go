@@ -20,9 +20,27 @@ func publish(s *session, run *runPlan, record string) error {
 	if err != nil {
 		return fmt.Errorf("not published: %w", err)
 	}
+	contributed, err := contributedTo(run.sources)
+	if err != nil {
+		return fmt.Errorf("not published: %w", err)
+	}
+	if len(contributed) > 0 {
+		merger, err := contributorsFlag{}.merger(s, run.sources)
+		if err != nil {
+			return fmt.Errorf("not published: %w", err)
+		}
+		if published, err = merger.AddContributed(published, contributed...); err != nil {
+			return fmt.Errorf("not published: %w", err)
+		}
+	}
+	return writePublication(s, run.sources, published)
+}
+
+// writePublication writes results/published and the README's table.
+func writePublication(s *session, from sources, published results.Published) error {
 	// The README is looked at first: what is published and its table change
 	// together or not at all.
-	readme := filepath.Join(run.root, "README.md")
+	readme := filepath.Join(from.root, "README.md")
 	text, err := os.ReadFile(readme)
 	if err != nil {
 		return fmt.Errorf("not published: reading where the table goes: %w", err)
@@ -31,7 +49,7 @@ func publish(s *session, run *runPlan, record string) error {
 	if err != nil {
 		return fmt.Errorf("not published: putting the table into %s: %w", readme, err)
 	}
-	folder := filepath.Join(run.root, "results", "published")
+	folder := filepath.Join(from.root, "results", "published")
 	if err := writeResults(folder, publishedNames, published); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@
 //	FromRecord               → Published of any record, to look at
 //	Publish                  → Published of a finished record whose controls hold
 //	WritePublished, ReadPublished: the file results/published/latest.json
+//	Sign, Merger             → results of several runs, and of contributors, in one
 //
 // Renderings are pure functions of a Published:
 //
@@ -26,4 +27,8 @@
 // A run with a selection is partial. Its results may be written anywhere but
 // over those of a full run: WritePublished then returns ErrPartial and leaves
 // the file alone.
+//
+// What a contributor measured counts only by their signature: it is verified
+// before anything in the file is looked at, and rows of others in an unsigned
+// file are left out.
 package results

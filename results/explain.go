@@ -87,6 +87,9 @@ func (e *explanation) cell(v view, cell Cell) {
 	if cell.Libzmq != "" {
 		about += ", libzmq " + cell.Libzmq
 	}
+	if client.MeasuredBy != nil {
+		about += ", measured by " + client.MeasuredBy.credit()
+	}
 	fmt.Fprintf(e, "%s\n\n", visible(about))
 	e.say("requirement", visible(feature.Requirement))
 	e.say("source", visible(feature.Source))

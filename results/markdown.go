@@ -76,6 +76,9 @@ func sayings(r row) []string {
 		case !client.Trusted:
 			saying = "Its word “unsupported” is not believed: " + stopped(client.Distrust)
 		}
+		if client.MeasuredBy != nil {
+			saying = strings.TrimSpace("Measured by " + client.MeasuredBy.credit() + ", not by this run. " + saying)
+		}
 		if saying != "" && !r.single() {
 			saying = visible(client.Target) + ": " + saying
 		}
@@ -149,6 +152,10 @@ func (v view) markdownTable(rows []row, several bool) string {
 	for _, group := range v.groups {
 		header = append(header, escapeMarkdown(group)+" features")
 	}
+	foreign := slices.ContainsFunc(rows, func(r row) bool { return r.foreign() })
+	if foreign {
+		header = append(header, "measured by")
+	}
 	lines := [][]string{header}
 	for _, row := range rows {
 		line := []string{escapeMarkdown(row.name()), escapeMarkdown(row.versions()), escapeMarkdown(row.newest().Binding)}
@@ -160,6 +167,9 @@ func (v view) markdownTable(rows []row, several bool) string {
 		}
 		for _, group := range v.groups {
 			line = append(line, v.tallies(row, group, escapeMarkdown))
+		}
+		if foreign {
+			line = append(line, escapeMarkdown(row.measuredBy()))
 		}
 		lines = append(lines, line)
 	}

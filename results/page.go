@@ -39,6 +39,7 @@ var pageFunctions = template.FuncMap{
 	"facts":     func(dossier *matrix.Dossier) [][2]string { return facts(*dossier) },
 	"ended":     Account.ended,
 	"saw":       Socket.saw,
+	"credit":    func(by *Contributor) string { return by.credit() },
 	"number":    func(index int) int { return index + 1 },
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
-	"github.com/zmqmatrix/zmqmatrix/matrix/schema"
 )
 
 // PublishedSchema names the version of the published JSON.
@@ -55,6 +54,8 @@ type Run struct {
 	Cells     int              `json:"cells"`
 	Attempts  int              `json:"attempts"` // that count: without traced ones
 	Reused    int              `json:"reused"`   // of these, made by an earlier run
+	// Merged are runs whose cells were joined with this one's.
+	Merged []MergedRun `json:"merged,omitempty"`
 }
 
 // Client is one implementation in one version with one binding.
@@ -250,21 +251,7 @@ func ReadPublished(path string) (Published, error) {
 	if err != nil {
 		return Published{}, fmt.Errorf("reading published results: %w", err)
 	}
-	var version struct {
-		Schema string `json:"schema"`
-	}
-	// A file that is no JSON is the schema's to explain, with a position.
-	if json.Unmarshal(data, &version) == nil && version.Schema != "" && version.Schema != PublishedSchema {
-		return Published{}, fmt.Errorf("%s: schema: the results are %q and this zmqmatrix reads %q; publish them again with this version", path, version.Schema, PublishedSchema)
-	}
-	if err := schema.CheckJSON(schema.Published, path, data); err != nil {
-		return Published{}, err
-	}
-	var published Published
-	if err := json.Unmarshal(data, &published); err != nil {
-		return Published{}, fmt.Errorf("reading published results from %s: %w", path, err)
-	}
-	return published, nil
+	return parsePublished(path, data)
 }
 
 // WritePublished writes the results to path, all or nothing. Results of a

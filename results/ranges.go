@@ -82,6 +82,17 @@ func (r row) name() string {
 	return r.clients[0].Implementation
 }
 
+// foreign tells a row that somebody else measured.
+func (r row) foreign() bool { return r.clients[0].MeasuredBy != nil }
+
+// measuredBy says who, when and by which key, or that it was the run itself.
+func (r row) measuredBy() string {
+	if !r.foreign() {
+		return "this run"
+	}
+	return r.newest().MeasuredBy.credit()
+}
+
 // versions lists what was measured, each version once.
 func (r row) versions() string {
 	if r.single() {

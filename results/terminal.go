@@ -39,7 +39,7 @@ func Terminal(published Published, options TerminalOptions) string {
 		if len(lines) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s\n", visible(row.name()+"/"+row.newest().Binding))
+		fmt.Fprintf(&b, "\n%s\n", visible(row.name()+"/"+row.newest().Binding+dagger(row)))
 		for _, line := range lines {
 			b.WriteString(wrapped(line, options.Width))
 		}
@@ -81,7 +81,7 @@ func (v view) terminalTable(width int, paint func(matrix.Outcome, string) string
 	}
 	var b strings.Builder
 	for _, row := range v.rows() {
-		b.WriteString(wrappedHeading(visible(strings.Join(strings.Fields(row.name()+" "+row.versions()+" "+row.newest().Binding), " ")), width))
+		b.WriteString(wrappedHeading(visible(strings.Join(strings.Fields(row.name()+" "+row.versions()+" "+row.newest().Binding+dagger(row)), " ")), width))
 		for _, q := range v.questions() {
 			best, _ := v.best(v.spans(row, q.feature)[0].newest(), q.feature)
 			b.WriteString(paint(best.Outcome, wrapped(q.title+": "+visible(v.verdicts(row, q.feature, visible, visible)), width)))
@@ -130,10 +130,10 @@ func (v view) terminalGrid(named bool, paint func(matrix.Outcome, string) string
 	writer.SetStyle(style)
 	writer.AppendHeader(header)
 	for _, row := range rows {
-		line := table.Row{visible(row.name()), visible(row.versions()), visible(row.newest().Binding)}
+		line := table.Row{visible(row.name() + dagger(row)), visible(row.versions()), visible(row.newest().Binding)}
 		switch {
 		case !named:
-			line = table.Row{visible(row.name() + " " + row.newest().Binding)}
+			line = table.Row{visible(row.name() + " " + row.newest().Binding + dagger(row))}
 		case several:
 			line = slices.Insert(line, 2, any(visible(row.libzmq())))
 		}
@@ -162,6 +162,14 @@ func (v view) terminalGrid(named bool, paint func(matrix.Outcome, string) string
 		lines[i] = strings.TrimRight(line, " ")
 	}
 	return strings.Join(lines, "\n")
+}
+
+// dagger marks a row that somebody else measured; below the table stands who.
+func dagger(r row) string {
+	if r.foreign() {
+		return " †"
+	}
+	return ""
 }
 
 // versionsBelow are a span's versions on a line of their own, so that a column

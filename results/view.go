@@ -304,6 +304,8 @@ func (v view) layerFound(cell Cell) string {
 	switch {
 	case cell.Layer != "" && cell.Layer != matrix.LayerRuntime && cell.Layer != matrix.LayerBinding:
 		return "the evidence itself names it"
+	case self.MeasuredBy != nil:
+		return "found in the contributor's own run, by comparison with the control there"
 	case self.Control:
 		return "this is the control: below it are only libzmq and the environment, which one red cell can't tell apart"
 	case control == nil:
@@ -422,6 +424,9 @@ func (r Run) summary() string {
 	if r.Reused > 0 {
 		text += fmt.Sprintf(" (%d from earlier runs)", r.Reused)
 	}
+	if contributed := r.contributed(); contributed > 0 {
+		text += fmt.Sprintf(" (%s contributed)", plural(contributed, "cell"))
+	}
 	text += fmt.Sprintf(", %s on %s, %s, zmqmatrix %s", cmp.Or(r.Engine, r.Runtime), r.Host, r.Started.UTC().Format("2006-01-02"), r.Tool)
 	switch {
 	case r.Finished.IsZero():
@@ -430,6 +435,17 @@ func (r Run) summary() string {
 		text += "; only a selection"
 	}
 	return visible(text)
+}
+
+// contributed counts the cells that others measured.
+func (r Run) contributed() int {
+	cells := 0
+	for _, merged := range r.Merged {
+		if merged.Key != "" {
+			cells += merged.Cells
+		}
+	}
+	return cells
 }
 
 // controlsHeld says whether the run's controls got the outcomes they must get.
