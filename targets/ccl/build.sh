@@ -27,9 +27,7 @@ fi
 export ZMQMATRIX_CACHE="$work/cache"
 export ZMQMATRIX_TARGET=ccl
 export PROBE_IMAGE="$output/probe"
-"$lisp" --no-init --batch --quiet --load targets/lisp/load.lisp \
-  --eval '(ccl:save-application (ccl:getenv "PROBE_IMAGE")
-            :prepend-kernel t :toplevel-function *entry*)' </dev/null
+"$lisp" --no-init --batch --quiet --load targets/ccl/save.lisp </dev/null
 # The image is written while the Lisp ends, whose exit status does not tell.
 if ! [ -x "$output/probe" ]; then
   echo "save-application wrote no image" >&2

@@ -32,13 +32,11 @@ than 34 bits, so that it is fixnum arithmetic in every 64-bit Lisp."
       (dotimes (k tile)
         (setf x (next-state x))
         (setf (aref array k) (ash x -24))))
-    ;; From a copy: between two places of one array, GCL's REPLACE goes by way of
-    ;; a list of all its elements on the C stack, which overflows
-    ;; (2.6.14, lsp/gcl_seqlib.lsp).
-    (when (< tile size)
-      (loop with head = (subseq array 0 tile)
-            for filled of-type fixnum from tile below size by tile
-            do (replace array head :start1 filled)))
+    (loop with filled of-type fixnum = tile
+          while (< filled size)
+          do (let ((more (min filled (- size filled))))
+               (replace array array :start1 filled :end1 (+ filled more) :start2 0 :end2 more)
+               (incf filled more)))
     array))
 
 (defun payload-octet (seed index place)

@@ -1,6 +1,7 @@
-;;;; Usage: sbcl --script port.lisp LISP-DIR RUNTIME SYMBOLS
+;;;; Usage: sbcl --script port.lisp -- LISP-DIR SYMBOLS RUNTIME [FILE...]
 ;;;;
-;;;; Reads and compiles, in SBCL, the runtime.lisp of a Lisp that is not here. The
+;;;; Reads and compiles, in SBCL, the runtime.lisp of a Lisp that is not here, and
+;;;; what its build script loads. The
 ;;;; packages of that Lisp are stubs with exactly the symbols that SYMBOLS lists:
 ;;;; a misspelt symbol, a wrong number of arguments, an unknown keyword, a missing
 ;;;; operation or one with another lambda list is a problem. Prints each on a line
@@ -16,7 +17,7 @@
 (defpackage #:port-check (:use #:common-lisp))
 (in-package #:port-check)
 
-(defvar *arguments* (last sb-ext:*posix-argv* 3))
+(defvar *arguments* (rest (member "--" sb-ext:*posix-argv* :test #'string=)))
 
 ;; Before what names their packages is read.
 (handler-bind ((warning #'muffle-warning))
@@ -146,16 +147,19 @@
       (when (and failed (zerop *problems*))
         (problem "it does not compile: ~a" (get-output-stream-string said))))))
 
-(defun main (runtime symbols)
+(defun forms-of (file)
+  (handler-case (read-forms file)
+    (error (condition)
+      (problem "~a can't be read: ~a" (file-namestring file)
+               (substitute #\Space #\Newline (princ-to-string condition))))))
+
+(defun main (symbols &rest files)
   (let* ((stubs (make-stubs (entries symbols)))
-         (forms (handler-case (read-forms runtime)
-                  (error (condition)
-                    (problem "it can't be read: ~a" (substitute #\Space #\Newline (princ-to-string condition)))
-                    nil))))
-    (when forms
+         (forms (mapcar #'forms-of files)))
+    (when (every #'identity forms)
       (check-symbols forms stubs)
-      (check-operations forms)
-      (check-compilation runtime)))
+      (check-operations (first forms))
+      (mapc #'check-compilation files)))
   (finish-output)
   (sb-ext:exit :code (if (zerop *problems*) 0 1) :abort t))
 
