@@ -96,8 +96,42 @@ func requireVisible(t *testing.T, text string) {
 	}
 }
 
+// withHostileVariants adds a second variant of the hostile client, and one that
+// somebody of a hostile name measured.
+func withHostileVariants(published Published) Published {
+	client := published.Targets[len(published.Targets)-1]
+	cells := published.Cells
+	for i, suffix := range []string{" two", " three"} {
+		more := client
+		more.Target += suffix
+		more.Version, more.Family = hostile+suffix, "common-lisp"
+		if i == 1 {
+			more.MeasuredBy = &Contributor{
+				Name: hostile, Key: "SHA256:" + strings.Repeat("K", 43), Run: hostile, Tool: hostile, Finished: sampleStart, Runtime: hostile, Host: hostile,
+			}
+			published.Run.Merged = []MergedRun{{ID: hostile, Tool: hostile, Finished: sampleStart, Plan: hostile, Clients: 1, Cells: 1, Key: more.MeasuredBy.Key}}
+		}
+		published.Targets = append(published.Targets, more)
+		for _, cell := range cells {
+			if cell.Key().Client() == client.Key() {
+				cell.Target = more.Target
+				if i == 0 && cell.Technique == plainTechnique {
+					cell.Outcome = matrix.Pass
+				}
+				published.Cells = append(published.Cells, cell)
+			}
+		}
+	}
+	published.fillBest()
+	return published
+}
+
 func TestHostileTextIsEscapedEverywhere(t *testing.T) {
-	published := hostilePublished(t)
+	t.Run("one variant", func(t *testing.T) { requireHarmless(t, hostilePublished(t)) })
+	t.Run("several variants", func(t *testing.T) { requireHarmless(t, withHostileVariants(hostilePublished(t))) })
+}
+
+func requireHarmless(t *testing.T, published Published) {
 	t.Run("published JSON is valid and fits its schema", func(t *testing.T) {
 		encoded, err := published.encode()
 		require.NoError(t, err)
@@ -110,6 +144,32 @@ func TestHostileTextIsEscapedEverywhere(t *testing.T) {
 		}
 		colored := Terminal(published, TerminalOptions{Color: true})
 		requireVisible(t, regexp.MustCompile(`\x1b\[(0|3[1235])m`).ReplaceAllString(colored, ""))
+	})
+	t.Run("the question of 2010", func(t *testing.T) {
+		for _, width := range []int{0, 40} {
+			text, err := SeedsTerminal(published, TerminalOptions{Width: width})
+			require.NoError(t, err)
+			requireVisible(t, text)
+		}
+		document, err := SeedsMarkdown(published)
+		require.NoError(t, err)
+		requireVisible(t, document)
+		assert.Equal(t, 1, strings.Count(document, "<"), "the source's address, and no tag")
+		assert.Len(t, regexp.MustCompile(`[^\\]\]\(`).FindAllString(document, -1), 1, "the source's address, and no other link")
+		assert.NotContains(t, document, "\n# heading")
+		page, err := SeedsPage(published, "latest.html")
+		require.NoError(t, err)
+		requireVisible(t, string(page))
+		clean, err := SeedsPage(samplePublished(t), "latest.html")
+		require.NoError(t, err)
+		tag := regexp.MustCompile(`<[/!]?[a-zA-Z][a-zA-Z0-9]*`)
+		known := tag.FindAllString(string(clean), -1)
+		for _, name := range tag.FindAllString(string(page), -1) {
+			assert.Contains(t, known, name)
+		}
+		for _, link := range regexp.MustCompile(`href="([^"]*)"`).FindAllSubmatch(page, -1) {
+			assert.Regexp(t, `^(#quote-\d+|latest\.html(#.*)?|http://13-49\.blogspot\.com/.*)$`, string(link[1]))
+		}
 	})
 	t.Run("explanation", func(t *testing.T) {
 		for _, cell := range published.Cells {
@@ -142,8 +202,11 @@ func TestHostileTextIsEscapedEverywhere(t *testing.T) {
 		page, err := Page(published)
 		require.NoError(t, err)
 		requireVisible(t, string(page))
-		clean, err := Page(samplePublished(t))
+		clean, err := Page(variantsPublished(t))
 		require.NoError(t, err)
+		more, err := Page(samplePublished(t))
+		require.NoError(t, err)
+		clean = append(clean, more...)
 		tag := regexp.MustCompile(`<[/!]?[a-zA-Z][a-zA-Z0-9]*`)
 		known := map[string]bool{}
 		for _, name := range tag.FindAllString(string(clean), -1) {
@@ -171,7 +234,9 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 }
 
 func TestEveryLinkOfThePageLeadsSomewhere(t *testing.T) {
-	for name, published := range map[string]Published{"sample": samplePublished(t), "hostile": hostilePublished(t)} {
+	for name, published := range map[string]Published{
+		"sample": samplePublished(t), "hostile": hostilePublished(t), "variants": variantsPublished(t), "hostile variants": withHostileVariants(hostilePublished(t)),
+	} {
 		t.Run(name, func(t *testing.T) {
 			page, err := Page(published)
 			require.NoError(t, err)
@@ -195,10 +260,11 @@ func TestEveryLinkOfThePageLeadsSomewhere(t *testing.T) {
 }
 
 func TestTerminalFitsItsWidth(t *testing.T) {
-	published := samplePublished(t)
-	for _, width := range []int{40, 60, 80, 100, 120, 200} {
-		for i, line := range strings.Split(Terminal(published, TerminalOptions{Width: width}), "\n") {
-			assert.LessOrEqual(t, len([]rune(line)), width, fmt.Sprintf("width %d, line %d: %s", width, i+1, line))
+	for _, published := range []Published{samplePublished(t), variantsPublished(t)} {
+		for _, width := range []int{40, 60, 80, 100, 120, 200} {
+			for i, line := range strings.Split(Terminal(published, TerminalOptions{Width: width}), "\n") {
+				assert.LessOrEqual(t, len([]rune(line)), width, fmt.Sprintf("width %d, line %d: %s", width, i+1, line))
+			}
 		}
 	}
 }

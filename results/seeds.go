@@ -142,7 +142,7 @@ func (v view) answer(claims Claims, r row, q question) Answer {
 		if cause := v.causeOf(best); answer.Cause == "" && cause != "" {
 			answer.Cause = cause
 			if i > 0 && span.when != "" {
-				answer.Cause = strings.ToUpper(span.when[:1]) + span.when[1:] + ": " + cause
+				answer.Cause = span.when + ": " + cause
 			}
 		}
 	}
