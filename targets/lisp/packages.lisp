@@ -18,7 +18,7 @@ implementation's runtime.lisp, a foreign interface, or a binding.")
 (defpackage #:zmqmatrix.payload
   (:documentation "Payloads and CRC-32, as PROBE.md defines them.")
   (:use #:common-lisp #:zmqmatrix.protocol)
-  (:export #:make-octets #:fill-payload #:payload #:payload-mismatches #:payload-octet
+  (:export #:make-octets #:fill-payload #:*repeat* #:payload #:payload-mismatches #:payload-octet
            #:crc32 #:crc32-step #:crc32-start #:crc32-text #:crc32-by-octet))
 
 (defpackage #:zmqmatrix.runtime

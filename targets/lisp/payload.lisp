@@ -21,6 +21,20 @@ than 34 bits, so that it is fixnum arithmetic in every 64-bit Lisp."
 (defun start-state (seed index)
   (logand (+ seed (* index 40503)) #xffffffff))
 
+(defun repeat-by-replace (array tile)
+  (declare (type octets array) (type fixnum tile))
+  (loop with size of-type fixnum = (length array)
+        with filled of-type fixnum = tile
+        while (< filled size)
+        do (let ((more (min filled (- size filled))))
+             (replace array array :start1 filled :end1 (+ filled more) :start2 0 :end2 more)
+             (incf filled more))))
+
+(declaim (type function *repeat*))
+(defvar *repeat* #'repeat-by-replace
+  "Function of an array and a size that fills the array by repeating its first
+elements. For runtimes whose REPLACE is slower than a loop of typed AREFs.")
+
 (defun fill-payload (array seed index)
   "Fill ARRAY with payload(SEED, INDEX, its length)."
   (declare (type octets array))
@@ -32,11 +46,7 @@ than 34 bits, so that it is fixnum arithmetic in every 64-bit Lisp."
       (dotimes (k tile)
         (setf x (next-state x))
         (setf (aref array k) (ash x -24))))
-    (loop with filled of-type fixnum = tile
-          while (< filled size)
-          do (let ((more (min filled (- size filled))))
-               (replace array array :start1 filled :end1 (+ filled more) :start2 0 :end2 more)
-               (incf filled more)))
+    (when (< tile size) (funcall *repeat* array tile))
     array))
 
 (defun payload-octet (seed index place)

@@ -81,7 +81,12 @@
   (check (string= (zmqmatrix.report:json-text (string (code-char 10))) "\"\\u000a\""))
   (check (string= (zmqmatrix.report:json-text (string (code-char 127))) "\"\\u007f\""))
   (check (string= (zmqmatrix.report:json-text (string (code-char 228))) "\"\\u00e4\""))
-  (check (string= (zmqmatrix.report:json-text (string (code-char #x1d11e))) "\"\\ud834\\udd1e\"")))
+  ;; Characters of 16 bits (ABCL) are surrogates already.
+  (check (string= (zmqmatrix.report:json-text
+                   (if (< #x1d11e char-code-limit)
+                       (string (code-char #x1d11e))
+                       (map 'string #'code-char '(#xd834 #xdd1e))))
+                  "\"\\ud834\\udd1e\"")))
 
 (define-test "a line is one object with PROBE.md's keys"
   (check (string= (captured-line (lambda () (zmqmatrix.report:observe "x" 7 :count)))
