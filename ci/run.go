@@ -29,7 +29,7 @@ type runCommand struct {
 	bindingFlags
 	Repeat   int     `help:"Attempt every cell N times. Without it, until it is decided." placeholder:"N"`
 	Seed     *uint64 `help:"What all payloads are made from. Without it, random and recorded." placeholder:"N"`
-	Parallel int     `help:"Clients at once. Without it, as many as cores." placeholder:"N"`
+	Parallel int     `help:"Attempts at once. Without it, as many as cores." placeholder:"N"`
 	Resume   string  `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
 	Fresh    bool    `help:"Reuse no attempt of an earlier run. A run that began so goes on so."`
 	Publish  bool    `help:"Write results/published and the README's table, if the run is complete, without a selection, and its controls are right."`
@@ -282,8 +282,12 @@ func (c *runCommand) measure(ctx context.Context, s *session, run *runPlan, chos
 			return footer, fmt.Errorf("beginning the record: %w", err)
 		}
 	}
+	took, err := c.took(run)
+	if err != nil {
+		return footer, err
+	}
 	return matrix.Run(ctx, matrix.Options{
-		Plan: run.plan, Catalogue: s.catalogue, Runtime: runtime, Recorder: run.record, Prior: prior,
+		Plan: run.plan, Catalogue: s.catalogue, Runtime: runtime, Recorder: run.record, Prior: prior, Took: took,
 		Header: run.header, Resumed: run.resumed != nil, Parallel: c.Parallel, Repeat: run.header.Repeat, Observe: observe,
 	})
 }
@@ -328,6 +332,31 @@ func (c *runCommand) prior(run *runPlan, show progress) (*results.Prior, error) 
 		}
 	}
 	return prior, nil
+}
+
+// tookRuns is how many earlier runs are asked what cells took. It only decides
+// which client goes first, so that the last full run or two will do.
+const tookRuns = 3
+
+// took is what each cell's attempts took in the newest run that attempted it.
+func (c *runCommand) took(run *runPlan) (func(matrix.Cell) time.Duration, error) {
+	runs, err := run.folder.runs()
+	if err != nil {
+		return nil, err
+	}
+	durations := map[matrix.Cell]time.Duration{}
+	for _, name := range slices.Backward(runs[:min(len(runs), tookRuns)]) {
+		// A record that can't be read costs nothing but a worse order.
+		for line, err := range results.ReadRecord(run.folder.file(name, recordName)) {
+			if err != nil {
+				break
+			}
+			if verdict := line.Verdict; verdict != nil && verdict.Slowest > 0 {
+				durations[verdict.Cell] = time.Duration(max(1, verdict.Attempts)) * verdict.Slowest
+			}
+		}
+	}
+	return func(cell matrix.Cell) time.Duration { return durations[cell] }, nil
 }
 
 // stopped explains a run that has no footer, and how to go on with it.
@@ -392,6 +421,9 @@ func (c *runCommand) conclude(s *session, run *runPlan, tally *tally, footer mat
 	}
 	fmt.Fprintf(s.err, "%d attempts, %d of them reused from earlier runs; report: %s\n",
 		footer.Attempts, footer.Reused, filepath.Join(filepath.Dir(record), pageName))
+	if footer.Bound != nil {
+		fmt.Fprintln(s.err, boundLine(*footer.Bound))
+	}
 	if err := verdictOn(run, s.catalogue, tally, footer); err != nil {
 		return err
 	}
@@ -399,6 +431,18 @@ func (c *runCommand) conclude(s *session, run *runPlan, tally *tally, footer mat
 		return publish(s, run, record)
 	}
 	return nil
+}
+
+// boundLine says how near the run came to its lower bound.
+func boundLine(bound matrix.Bound) string {
+	if bound.Ratio == 0 {
+		return "took " + seconds(bound.Wall)
+	}
+	why := fmt.Sprintf("%s of CPU time on %s", seconds(bound.CPU), count(bound.Cores, "core", "cores"))
+	if bound.Lower == bound.Chain {
+		why = fmt.Sprintf("%s's own chain", bound.Longest)
+	}
+	return fmt.Sprintf("took %s, %.2f times the lower bound of %s: %s", seconds(bound.Wall), bound.Ratio, seconds(bound.Lower), why)
 }
 
 // verdictOn is the exit status of a complete run, as an error that says why it

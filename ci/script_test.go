@@ -56,6 +56,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\d{8}T\d{6}Z-[0-9a-f]{6}`), "RUN"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? (ms|s)\b`), "DURATION"},
+	{regexp.MustCompile(`took DURATION, \d+\.\d\d times the lower bound of DURATION: .*`), "took DURATION, RATIO times the lower bound of DURATION: WHY"},
 	{regexp.MustCompile(`ZM_SEED=\d+`), "ZM_SEED=SEED"},
 	{regexp.MustCompile(`(?m)^preparing .*\n`), ""}, // clients are prepared at the same time
 }

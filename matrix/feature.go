@@ -15,8 +15,10 @@ type Feature struct {
 	Lane    []SocketSpec      // sockets the endpoint opens; seeds are set per attempt
 	Witness bool              // the witness library is preloaded
 	// Timing marks a feature whose outcome can depend on how threads happen to
-	// be scheduled: it is attempted alone and several times, even when it
-	// passes.
+	// be scheduled: it is attempted several times even when it passes. From the
+	// first attempt on that does not, it has the machine to itself: what goes
+	// right beside others is right, and what goes wrong there is seen again
+	// without them.
 	Timing bool
 	// Attempts is how many attempts of a cell must pass that passes each time;
 	// 0 is 1, or timingAttempts with Timing.

@@ -89,10 +89,18 @@ type Attempt struct {
 	// Traced attempts follow the probe with ptrace for a dossier; they don't
 	// count towards the verdict, since the watcher changes what it watches.
 	Traced bool `json:"traced,omitempty"`
+	// Shared attempts ran while others might: a hang of theirs does not count,
+	// since their company may be the cause, and is tried again alone.
+	Shared bool `json:"shared,omitempty"`
 	// ReusedFrom is the run that made the attempt, if it was not this one.
 	ReusedFrom string   `json:"reused_from,omitempty"`
 	Evidence   Evidence `json:"evidence"`
 	Finding    Finding  `json:"finding"`
+}
+
+// Counts tells whether the attempt counts towards the verdict.
+func (a Attempt) Counts() bool {
+	return !a.Traced && !(a.Shared && a.Finding.Outcome == Hang)
 }
 
 // Verdict is what the judge concludes from a cell's attempts.
@@ -116,6 +124,9 @@ type Footer struct {
 	Attempts int             `json:"attempts"`
 	Reused   int             `json:"reused"`
 	Controls []ControlResult `json:"controls"`
+	// Bound compares the run's time with its lower bound; nil if nothing was
+	// prepared.
+	Bound *Bound `json:"bound,omitempty"`
 }
 
 // ControlResult compares a control's verdict with what it must be.

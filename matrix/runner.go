@@ -27,8 +27,11 @@ type Options struct {
 	Prior     Prior  // nil: nothing is reused
 	Header    Header // Run, Tool, Selection, Repeat and Seed from the caller; the runner fills in the rest
 	Resumed   bool   // the record has its header already
-	Parallel  int    // clients at once; 0: as many as cores
-	Repeat    int    // attempts of every cell; 0: until it is decided
+	Parallel  int    // attempts at once; 0: as many as cores
+	// Took is what the cell's attempts took in an earlier run, 0 if unknown; it
+	// may be nil. It decides only who goes first.
+	Took   func(Cell) time.Duration
+	Repeat int // attempts of every cell; 0: until it is decided
 	// Observe is told of what happens, from several goroutines; it may be nil
 	// and must be quick.
 	Observe func(Event)
@@ -52,6 +55,7 @@ const closeTimeout = 10 * time.Second
 // footer. When the context is cancelled the attempts under way are killed, what
 // finished is in the record, there is no footer and the error is the context's.
 func Run(ctx context.Context, options Options) (Footer, error) {
+	began := time.Now()
 	environment, err := options.Runtime.Environment(ctx)
 	if err != nil {
 		return Footer{}, fmt.Errorf("describing the %s runtime: %w", options.Runtime.Name(), err)
@@ -67,7 +71,9 @@ func Run(ctx context.Context, options Options) (Footer, error) {
 		controls:    map[string]Client{},
 		judged:      map[string][]ControlResult{},
 		ran:         map[string]bool{},
-		done:        map[Client]chan struct{}{},
+		decided:     map[Client]map[string]chan struct{}{},
+		left:        map[Client]time.Duration{},
+		chains:      map[Client]time.Duration{},
 	}
 	for _, feature := range options.Catalogue {
 		run.features[feature.Name] = feature
@@ -91,6 +97,10 @@ func Run(ctx context.Context, options Options) (Footer, error) {
 		return Footer{}, err
 	}
 	run.footer.Controls = run.controlResults()
+	if len(run.chains) > 0 {
+		bound := bound(time.Since(began), run.chains, run.cpu, max(1, environment.Cores))
+		run.footer.Bound = &bound
+	}
 	run.footer.Finished = time.Now().UTC()
 	if err := run.append(Line{Type: LineFooter, Footer: &run.footer}); err != nil {
 		return Footer{}, err
@@ -119,9 +129,7 @@ type run struct {
 	keyTexts    map[string]string // keyText, by feature
 
 	endpoint endpointKeeper
-	// alone lets attempts of timing-dependent cells have the machine to
-	// themselves: they take it for writing, all others for reading.
-	alone sync.RWMutex
+	slots    slots
 
 	mu      sync.Mutex // guards what follows
 	footer  Footer
@@ -129,9 +137,13 @@ type run struct {
 	control map[string]map[string]time.Duration // slowest attempt of the control, by suite and feature it passed
 	judged  map[string][]ControlResult          // by suite
 	ran     map[string]bool                     // suites in which a client could be had that is no control
-	done    map[Client]chan struct{}            // closed when a client's cells are decided
+	left    map[Client]time.Duration            // what a client's undecided cells will take, by what they took before
+	chains  map[Client]time.Duration            // what a client's preparation and attempts took
+	cpu     time.Duration                       // of all attempts
 
-	controls map[string]Client // the positive control, by suite
+	controls map[string]Client                   // the positive control, by suite
+	above    map[Client][][]Client               // see chainsAbove
+	decided  map[Client]map[string]chan struct{} // closed when a client's cells of the feature are decided
 }
 
 func (r *run) append(line Line) error {
@@ -149,11 +161,10 @@ func (r *run) observe(event Event) {
 }
 
 // clients prepares every client, then has their cells decided. Cells begin when
-// the last client is ready, so that no attempt runs beside an image's build,
-// and a client's cells begin when those that its layers are compared with are
-// decided.
+// the last client is ready, so that no attempt runs beside an image's build.
 func (r *run) clients(ctx context.Context) (err error) {
 	r.endpoint.start = r.Runtime.StartEndpoint
+	r.slots.size = r.Parallel
 	clients := make([]*client, len(r.Plan.Clients))
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -164,39 +175,38 @@ func (r *run) clients(ctx context.Context) (err error) {
 		err = errors.Join(err, r.endpoint.close(closing))
 	}()
 	for i, planned := range r.Plan.Clients {
-		r.done[planned.Client()] = make(chan struct{})
 		if planned.Control {
 			r.controls[planned.Variant.Suite] = planned.Client()
 		}
-		clients[i] = &client{PlannedClient: planned, place: placeKeeper{prepare: func(ctx context.Context) (Place, error) {
+		features := map[string]chan struct{}{introduction: make(chan struct{})}
+		for _, cell := range planned.Cells {
+			if features[cell.Feature] == nil {
+				features[cell.Feature] = make(chan struct{})
+			}
+			r.left[planned.Client()] += r.expected(planned, cell)
+		}
+		r.decided[planned.Client()] = features
+		clients[i] = &client{PlannedClient: planned, turn: turn{slots: &r.slots}, place: placeKeeper{prepare: func(ctx context.Context) (Place, error) {
 			r.observe(Event{Kind: EventPreparing, Client: planned.Client()})
 			return r.Runtime.Prepare(ctx, planned.Target, planned.Variant, planned.Binding)
 		}}}
 	}
+	r.above = r.chainsAbove()
 	var preparing sync.WaitGroup
 	for _, client := range clients {
-		preparing.Go(func() { _, client.unprepared = client.place.get(ctx) })
+		preparing.Go(func() {
+			began := time.Now()
+			if _, client.unprepared = client.place.get(ctx); client.unprepared == nil {
+				r.spent(client.Client(), time.Since(began), 0)
+			}
+		})
 	}
 	preparing.Wait()
 
 	group, ctx := errgroup.WithContext(ctx)
-	slots := make(chan struct{}, r.Parallel)
 	for _, client := range clients {
 		group.Go(func() error {
-			defer close(r.done[client.Client()])
-			for _, other := range r.waitsFor(client.PlannedClient) {
-				select {
-				case <-r.done[other]:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			defer client.turn.done()
 			return r.client(ctx, client)
 		})
 	}
@@ -207,21 +217,113 @@ func (r *run) clients(ctx context.Context) (err error) {
 type client struct {
 	PlannedClient
 	place      placeKeeper
+	turn       turn
 	unprepared error // why it has no place
 }
 
-// waitsFor lists the clients that the client's red cells are compared with.
-func (r *run) waitsFor(client PlannedClient) []Client {
+// introduction stands among the features of a client for its negative probe.
+const introduction = ""
+
+// unknownTime is what a cell's attempt is taken to last that was never made, on
+// a target of time factor 1.
+const unknownTime = 200 * time.Millisecond
+
+// expected is what the cell's attempts will take, as far as that is known.
+func (r *run) expected(client PlannedClient, cell Cell) time.Duration {
+	if r.Took != nil {
+		if took := r.Took(cell); took > 0 {
+			return took
+		}
+	}
+	attempts := time.Duration(1)
+	if r.features[cell.Feature].Timing {
+		attempts = timingAttempts
+	}
+	return time.Duration(max(1, client.Target.Limits.TimeFactor) * float64(attempts*unknownTime))
+}
+
+// belowOf lists the clients that the client's red cells are compared with.
+func (r *run) belowOf(client PlannedClient) []Client {
 	var below []Client
 	for _, other := range r.Plan.Clients {
 		switch {
 		case other.Client() == client.Client() || client.Control:
 		case other.Control && (other.Variant.Suite == client.Variant.Suite || r.controls[client.Variant.Suite] == Client{}),
-			other.Binding.Raw && other.Client().Target == client.Client().Target:
+			other.Binding.Raw && !client.Binding.Raw && other.Client().Target == client.Client().Target:
 			below = append(below, other.Client())
 		}
 	}
 	return below
+}
+
+// await waits until the feature is decided in all that the client's red cells
+// are compared with; meanwhile others have its slot.
+func (r *run) await(ctx context.Context, client *client, feature string) error {
+	for _, other := range r.belowOf(client.PlannedClient) {
+		decided := r.decided[other][feature]
+		if decided == nil {
+			continue // not planned there
+		}
+		select {
+		case <-decided:
+			continue
+		default:
+		}
+		client.turn.done()
+		select {
+		case <-decided:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// urgency orders the clients: what is left to do for the client and for the
+// longest of those that wait for it.
+func (r *run) urgency(client PlannedClient) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var longest time.Duration
+	for _, chain := range r.above[client.Client()] {
+		var after time.Duration
+		for _, other := range chain {
+			after += r.left[other]
+		}
+		longest = max(longest, after)
+	}
+	return r.left[client.Client()] + longest
+}
+
+// chainsAbove lists, by client, the chains of clients that wait for it: for the
+// control each raw client and those on top of it, for a raw client the latter.
+func (r *run) chainsAbove() map[Client][][]Client {
+	above := map[Client][][]Client{}
+	for _, client := range r.Plan.Clients {
+		var raw []Client
+		below := r.belowOf(client)
+		for _, other := range below {
+			if other.Target == client.Client().Target {
+				raw = append(raw, other)
+			}
+		}
+		for _, other := range below {
+			chain := []Client{client.Client()}
+			if other.Target != client.Client().Target {
+				chain = append(chain, raw...)
+			}
+			above[other] = append(above[other], chain)
+		}
+	}
+	return above
+}
+
+// spent adds to what the client's chain and the run's attempts took.
+func (r *run) spent(client Client, wall, cpu time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.chains[client] += wall
+	r.cpu += cpu
 }
 
 // client has one client's cells decided.
@@ -250,15 +352,19 @@ func (r *run) client(ctx context.Context, client *client) error {
 		if archive := client.Target.ArchiveOf(client.Variant); archive != nil {
 			account.Archive = "sha256:" + archive.SHA256
 		}
+		if err := r.await(ctx, client, introduction); err != nil {
+			return err
+		}
 		if err := r.introduce(ctx, client, account); err != nil {
 			return err
 		}
 	}
+	close(r.decided[name][introduction])
 	if err := r.append(Line{Type: LineClient, Client: account}); err != nil {
 		return err
 	}
 	r.observe(Event{Kind: EventPrepared, Client: name, Account: account})
-	for _, cell := range client.Cells {
+	for i, cell := range client.Cells {
 		var verdict Verdict
 		switch {
 		case account.NotRun != "":
@@ -266,6 +372,9 @@ func (r *run) client(ctx context.Context, client *client) error {
 		case account.Error != "":
 			verdict = Verdict{Cell: cell, Outcome: Error, Reason: account.Error}
 		default:
+			if err := r.await(ctx, client, cell.Feature); err != nil {
+				return err
+			}
 			decided, err := r.cell(ctx, client, account, cell)
 			if err != nil {
 				return err
@@ -274,6 +383,9 @@ func (r *run) client(ctx context.Context, client *client) error {
 		}
 		if err := r.conclude(client.PlannedClient, verdict); err != nil {
 			return err
+		}
+		if i == len(client.Cells)-1 || client.Cells[i+1].Feature != cell.Feature {
+			close(r.decided[name][cell.Feature])
 		}
 	}
 	return nil
@@ -293,7 +405,10 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: feature.Name, Technique: "plain"}
 	var attempt Attempt
 	for range errorAttempts {
-		var err error
+		err := client.turn.next(ctx, r.urgency(client.PlannedClient), false)
+		if err != nil {
+			return err
+		}
 		if attempt, err = r.attempt(ctx, client, feature, cell, 1, "", true, false); err != nil {
 			return err
 		}
@@ -340,6 +455,7 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 	var findings []Finding
 	var slowest time.Duration
 	reused, traces, hasDossier := 0, 0, false
+	wrong, hung := false, false
 	decision := Decide(feature, cell, nil, r.Repeat)
 	for decision.More || decision.Dossier && !hasDossier {
 		number++
@@ -357,6 +473,11 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 				err = r.append(Line{Type: LineAttempt, Attempt: &attempt})
 			}
 		} else {
+			// What goes wrong where timing matters is tried again with the
+			// machine to itself, and so is what did not end in time.
+			if err = client.turn.next(ctx, r.urgency(client.PlannedClient), hung || wrong && feature.Timing); err != nil {
+				return Verdict{}, err
+			}
 			r.observe(Event{Kind: EventAttempting, Cell: cell})
 			if attempt, err = r.attempt(ctx, client, feature, cell, number, key, account.Trusted, traced); err != nil {
 				return Verdict{}, err
@@ -371,6 +492,16 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 			traces++
 			dossier := attempt.Evidence.Account.Dossier
 			hasDossier = dossier != nil && dossier.Backtrace != "" || traces == tracedAttempts
+			continue
+		}
+		switch attempt.Finding.Outcome {
+		case Pass, Unsupported, Error:
+		case Hang:
+			wrong, hung = true, true
+		default:
+			wrong = true
+		}
+		if !attempt.Counts() {
 			continue
 		}
 		findings = append(findings, attempt.Finding)
@@ -390,6 +521,7 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 // are compared with.
 func (r *run) conclude(client PlannedClient, verdict Verdict) error {
 	r.mu.Lock()
+	r.left[client.Client()] -= r.expected(client, verdict.Cell)
 	if verdict.Outcome.Red() {
 		if verdict.Layer == "" {
 			verdict.Layer = InferLayer(verdict.Outcome, client.Control, client.Binding.Raw, r.compared(client, verdict.Cell))
@@ -469,14 +601,10 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 // attempt makes one attempt. An error means that the run can't go on; a fault
 // of the harness in this one attempt is evidence of the outcome Error.
 func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, number int, key string, trusted, traced bool) (Attempt, error) {
-	if feature.Timing {
-		r.alone.Lock()
-		defer r.alone.Unlock()
-	} else {
-		r.alone.RLock()
-		defer r.alone.RUnlock()
+	attempt := Attempt{
+		Number: number, Key: key, Started: time.Now().UTC(), Traced: traced,
+		Shared: !client.turn.alone && r.slots.size > 1,
 	}
-	attempt := Attempt{Number: number, Key: key, Started: time.Now().UTC(), Traced: traced}
 	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, number, ""), Params: feature.Params}
 	if err := r.perform(ctx, client, feature, &attempt); err != nil {
 		if ctx.Err() != nil {
@@ -485,6 +613,8 @@ func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell
 		attempt.Evidence.HarnessError = err.Error()
 	}
 	attempt.Duration = time.Since(attempt.Started)
+	account := attempt.Evidence.Account
+	r.spent(client.Client(), attempt.Duration, account.User+account.System)
 	attempt.Finding = Conclude(feature, trusted, attempt.Evidence)
 	return attempt, nil
 }

@@ -387,30 +387,105 @@ func TestFullDiskEndsTheRun(t *testing.T) {
 	assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
 }
 
-func TestTimingDependentCellsRunAlone(t *testing.T) {
-	var mu sync.Mutex
-	running, timing := 0, 0
-	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
-		isTiming := attempt.Feature == "g/thread"
-		mu.Lock()
-		running++
-		if isTiming {
-			timing++
+// company notes which attempts had others beside them.
+type company struct {
+	mu      sync.Mutex
+	running map[string]int // attempts under way, by client and feature
+	most    int
+	beside  map[string]bool // "client feature number" of attempts that did not have the machine to themselves
+}
+
+func (c *company) watch(attempt fake.Attempt, answer func() (fake.Answer, error)) (fake.Answer, error) {
+	name := fmt.Sprintf("%s %s %s %d", attempt.Client, attempt.Feature, attempt.Technique, attempt.Number)
+	c.mu.Lock()
+	c.running[name]++
+	c.most = max(c.most, len(c.running))
+	if len(c.running) > 1 {
+		for other := range c.running {
+			c.beside[other] = true
 		}
-		alone := timing == 0 || running == 1
-		mu.Unlock()
-		assert.True(t, alone, "%s runs beside another", attempt.Feature)
-		defer func() {
-			mu.Lock()
-			defer mu.Unlock()
-			running--
-			if isTiming {
-				timing--
+	}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.running, name)
+	}()
+	time.Sleep(time.Millisecond) // so that attempts meet
+	return answer()
+}
+
+func newCompany() *company { return &company{running: map[string]int{}, beside: map[string]bool{}} }
+
+func TestATimingDependentCellThatGoesWrongHasTheMachineToItself(t *testing.T) {
+	seen := newCompany()
+	_, record := runAll(t, fake.Script{Cores: 3, Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		return seen.watch(attempt, func() (fake.Answer, error) {
+			if attempt.Feature == "g/thread" && attempt.Client.Target == "a@one" {
+				return fake.Dies(attempt, "SIGSEGV"), nil
 			}
-		}()
-		return fake.Passing(ctx, attempt)
-	}}, &memory{}))
-	require.NoError(t, err)
+			return fake.Passing(ctx, attempt)
+		})
+	}})
+	assert.Equal(t, 3, seen.most, "as many at once as there are cores")
+	alone := 0
+	for _, attempt := range record.attempts() {
+		cell := attempt.Evidence.Cell
+		name := fmt.Sprintf("%s %s %s %d", cell.Client(), cell.Feature, cell.Technique, attempt.Number)
+		if wrong := cell.Target == "a@one" && cell.Feature == "g/thread"; wrong && attempt.Number > 1 {
+			alone++
+			assert.False(t, attempt.Shared, name)
+		} else {
+			assert.True(t, attempt.Shared, name)
+		}
+		if !attempt.Shared {
+			assert.False(t, seen.beside[name], name)
+		}
+	}
+	assert.GreaterOrEqual(t, alone, 2*2*7)
+	assert.Equal(t, 8, record.verdicts()["a@one/raw/g/thread/plain"].Attempts)
+}
+
+// A hang that comes of the company is none: it does not count, and what counts
+// was alone.
+func TestAHangBesideOthersIsTriedAlone(t *testing.T) {
+	for name, always := range map[string]bool{"only_beside_others": false, "alone_too": true} {
+		t.Run(name, func(t *testing.T) {
+			record := &memory{}
+			options := options(t, fake.Script{Answer: only("a@one/raw/g/simple/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+				if always || attempt.Number == 1 {
+					return fake.Answer{Account: matrix.Account{Ending: matrix.EndedWall, Wall: time.Second}}, nil
+				}
+				return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingDone}), nil
+			})}, record)
+			_, err := matrix.Run(t.Context(), options)
+			require.NoError(t, err)
+			verdict := record.verdicts()["a@one/raw/g/simple/plain"]
+			if always {
+				assert.Equal(t, matrix.Hang, verdict.Outcome)
+				assert.Equal(t, 3, verdict.Attempts, "and the one that was not alone")
+			} else {
+				assert.Equal(t, matrix.Pass, verdict.Outcome)
+				assert.Equal(t, 1, verdict.Attempts)
+			}
+		})
+	}
+}
+
+func TestTheFooterHasTheLowerBound(t *testing.T) {
+	footer, _ := runAll(t, fake.Script{Cores: 2, Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		answer, err := fake.Passing(ctx, attempt)
+		answer.Account.User, answer.Account.System = 3*time.Second, time.Second
+		return answer, err
+	}})
+	require.NotNil(t, footer.Bound)
+	attempts := footer.Attempts + 6 // the negative probes
+	assert.Equal(t, time.Duration(attempts)*4*time.Second, footer.Bound.CPU)
+	assert.Equal(t, footer.Bound.CPU/2, footer.Bound.Lower, "the fake's wall time is nothing against that")
+	assert.Equal(t, 2, footer.Bound.Cores)
+	assert.InDelta(t, footer.Bound.Wall.Seconds()/footer.Bound.Lower.Seconds(), footer.Bound.Ratio, 1e-9)
+	assert.NotEmpty(t, footer.Bound.Longest)
+	assert.Positive(t, footer.Bound.Chain)
 }
 
 func TestSeedsAreReproducible(t *testing.T) {

@@ -144,6 +144,9 @@ func appendAttempt(b []byte, attempt *matrix.Attempt) ([]byte, error) {
 	if attempt.Traced {
 		b = putFlag(b, "traced", true)
 	}
+	if attempt.Shared {
+		b = putFlag(b, "shared", true)
+	}
 	b = putOptional(b, "reused_from", attempt.ReusedFrom)
 	if b, err = appendEvidence(putKey(b, "evidence"), &attempt.Evidence); err != nil {
 		return b, err

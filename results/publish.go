@@ -122,6 +122,7 @@ func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Targ
 	}
 	if footer != nil {
 		result.published.Run.Finished = footer.Finished.UTC()
+		result.published.Run.Bound = footer.Bound
 		for _, control := range footer.Controls {
 			control.Name, control.Reason = bounded(control.Name, mostReason), bounded(control.Reason, mostReason)
 			result.published.Controls = append(result.published.Controls, control)
@@ -161,6 +162,9 @@ func (m *measured) add(attempt matrix.Attempt, run string) {
 		if dossier := attempt.Evidence.Account.Dossier; dossier != nil && (m.dossier == nil || m.dossier.Backtrace == "" || dossier.Backtrace != "") {
 			m.dossier = inBrief(*dossier)
 		}
+		return
+	}
+	if !attempt.Counts() {
 		return
 	}
 	if attempt.ReusedFrom != "" {

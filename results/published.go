@@ -56,6 +56,8 @@ type Run struct {
 	Reused    int              `json:"reused"`   // of these, made by an earlier run
 	// Merged are runs whose cells were joined with this one's.
 	Merged []MergedRun `json:"merged,omitempty"`
+	// Bound compares the run's time with its lower bound; nanoseconds.
+	Bound *matrix.Bound `json:"bound,omitempty"`
 }
 
 // Client is one implementation in one version with one binding.
@@ -126,7 +128,7 @@ type Feature struct {
 	Requirement string `json:"requirement"`
 	Source      string `json:"source"`
 	Method      string `json:"method"`
-	Timing      bool   `json:"timing"` // attempted alone, and several times even when it passes
+	Timing      bool   `json:"timing"` // attempted several times even when it passes, and alone when it does not
 	Version     int    `json:"version"`
 }
 
