@@ -66,7 +66,7 @@ func (r row) title() string {
 // measured them, and why nothing was or can be believed.
 func sayings(r row) []string {
 	var said []string
-	for _, client := range r.clients {
+	for _, client := range r.all() {
 		saying := ""
 		switch {
 		case client.NotRun != "":

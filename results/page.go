@@ -294,7 +294,7 @@ func (v view) pageRange(r row, feature Feature, cell pageCell) (pageRange, bool)
 	shown := pageRange{
 		ID: rangeAnchor(r.newest(), feature.Name), Name: r.name(), Binding: r.newest().Binding, Feature: feature, Label: cell.Label,
 	}
-	for _, client := range r.clients {
+	for _, client := range r.all() {
 		single, _ := v.pageCell(row{clients: []Client{client}}, feature)
 		shown.Variants = append(shown.Variants, pageVariant{client, single.Outcome, single.Label, single.Link})
 	}

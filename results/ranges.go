@@ -59,10 +59,16 @@ type row struct {
 	// asked for theirs come last.
 	clients []Client
 	labels  map[string]string // version → how it is called in a range
+	// missing are variants that could not be had or prepared, where others
+	// could: no cell has anything to say of them.
+	missing []Client
 }
 
 // single tells a row of one variant, which needs no ranges.
-func (r row) single() bool { return len(r.clients) == 1 }
+func (r row) single() bool { return len(r.all()) == 1 }
+
+// all are the row's clients and the missing ones.
+func (r row) all() []Client { return slices.Concat(r.clients, r.missing) }
 
 // newest is the client of the newest version that was measured.
 func (r row) newest() Client {
@@ -104,7 +110,15 @@ func (r row) versions() string {
 			versions = append(versions, r.labels[client.Version])
 		}
 	}
-	return strings.Join(versions, ", ")
+	text := strings.Join(versions, ", ")
+	if len(r.missing) > 0 {
+		var missing []string
+		for _, client := range r.missing {
+			missing = append(missing, variantOf(client))
+		}
+		text += "; not measured: " + strings.Join(missing, ", ")
+	}
+	return text
 }
 
 // labelled names the versions of some of the row's clients, "" if they are all
@@ -173,6 +187,11 @@ func (v view) rows() []row {
 			return cmp.Or(cmp.Compare(unknown(a), unknown(b)), compareVersions(a.Version, b.Version), compareVersions(a.Libzmq, b.Libzmq))
 		})
 		rows[i].labels = shortVersions(rows[i].clients)
+		if slices.ContainsFunc(rows[i].clients, wasMeasured) {
+			rows[i].missing = slices.Clone(rows[i].clients)
+			rows[i].missing = slices.DeleteFunc(rows[i].missing, wasMeasured)
+			rows[i].clients = slices.DeleteFunc(rows[i].clients, func(client Client) bool { return !wasMeasured(client) })
+		}
 	}
 	return rows
 }
@@ -181,7 +200,7 @@ func (v view) rows() []row {
 func variantsOf(rows []row) []row {
 	var variants []row
 	for _, r := range rows {
-		for _, client := range r.clients {
+		for _, client := range r.all() {
 			variants = append(variants, row{clients: []Client{client}})
 		}
 	}

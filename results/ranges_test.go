@@ -51,6 +51,7 @@ func TestRangesClaimOnlyWhatWasMeasured(t *testing.T) {
 		"not measured in the middle":             {"a=1:pass b=2:- c=3:pass d=4:pass", "pass 1 and 3–4; - 2"},
 		"not measured at the end":                {"a=1:crash b=2:pass c=3:-", "pass 2; crash until 1; - 3"},
 		"a variant that could not be asked":      {"a=1:pass b=:- c=3:pass", "pass 1–3; - b"},
+		"a variant that could not be had":        {"a=1:pass b=:none c=3:pass", "pass"},
 		"nothing was measured":                   {"a=:- b=:-", "-"},
 		"one version in two variants that agree": {"a=1:crash b=2:pass c=2:pass", "pass since 2; crash until 1"},
 		"one version whose variants disagree":    {"a=1:crash b=2:crash c=2:pass", "pass since 2 in c; crash until 2 in b"},
@@ -62,6 +63,9 @@ func TestRangesClaimOnlyWhatWasMeasured(t *testing.T) {
 				variant, rest, _ := strings.Cut(word, "=")
 				version, verdict, _ := strings.Cut(rest, ":")
 				client := Client{Target: "x@" + variant, Implementation: "x", Binding: "y", Version: version}
+				if verdict == "none" {
+					client.NotRun = "not here"
+				}
 				v.Targets = append(v.Targets, client)
 				verdicts[client.Target] = statement{verdict, verdict != "-"}
 			}
@@ -119,6 +123,7 @@ func variantsPublished(t testing.TB) Published {
 	add("quick@bullseye", "2.1.1.debian", "4.3.4", "ffi", true, never)
 	add("quick@sid", "2.6.4.debian", "4.3.5", "ffi", true, nil)
 	add("quick@trixie", "2.5.2.debian", "4.3.5", "ffi", true, blocked)
+	add("quick@old", "", "", "ffi", true, nil)
 	add("slow@one", "1.0", "4.3.4", "ffi", true, map[string]matrix.Outcome{area + "plain": matrix.Unsupported, area + "unblock-signals": matrix.Unsupported})
 	add("vendor@8", "", "", "ffi", true, nil)
 	published.fillBest()
