@@ -33,12 +33,12 @@ func dockerAPI(t *testing.T) *client.Client {
 	return api
 }
 
-// removeShellImages takes away what the test's target was built into; no other
-// run has a use for it.
-func removeShellImages(t *testing.T) {
+// removeImages takes away what the test's target was built into; no other run
+// has a use for it.
+func removeImages(t *testing.T, target string) {
 	api := dockerAPI(t)
 	t.Cleanup(func() {
-		images, err := api.ImageList(context.Background(), client.ImageListOptions{Filters: client.Filters{}.Add("reference", "zmqmatrix/shell")})
+		images, err := api.ImageList(context.Background(), client.ImageListOptions{Filters: client.Filters{}.Add("reference", "zmqmatrix/"+target)})
 		require.NoError(t, err)
 		for _, image := range images.Items {
 			_, err := api.ImageRemove(context.Background(), image.ID, client.ImageRemoveOptions{Force: true, PruneChildren: true})
@@ -77,13 +77,18 @@ func running(t *testing.T, api *client.Client, text string) (found []string) {
 }
 
 func TestABindingFromElsewhereInAContainer(t *testing.T) {
-	removeShellImages(t)
+	removeImages(t, "shell")
 	bindingFromElsewhere(t, "docker", dockerCache(t))
+}
+
+func TestATargetIsAFolderInAContainerToo(t *testing.T) {
+	removeImages(t, "dropped")
+	aDroppedFolder(t, "docker", dockerCache(t))
 }
 
 // TestInterruptLeavesNothingOnTheEngine is Ctrl-C with a real engine.
 func TestInterruptLeavesNothingOnTheEngine(t *testing.T) {
-	removeShellImages(t)
+	removeImages(t, "shell")
 	// No other container's command is like this one.
 	const step = "sleep 601.25"
 	building := strings.Replace(shellDockerfile, "FROM ${BASE}\n", "FROM ${BASE}\nRUN "+step+"\n", 1)

@@ -124,6 +124,10 @@ func accountLine(account *matrix.ClientAccount) string {
 	if hello.Libzmq != "" {
 		line += ", libzmq " + hello.Libzmq
 	}
+	if account.Size > 0 {
+		// In the engine's own unit.
+		line += fmt.Sprintf(", %d MB", account.Size/1_000_000)
+	}
 	return line
 }
 

@@ -2,10 +2,12 @@ package ci
 
 import (
 	"bytes"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -423,4 +425,78 @@ func attempts(t *testing.T, out string) (recorded []time.Time) {
 		}
 	}
 	return recorded
+}
+
+// filesIn digests every file of a tree but those below the folders left out.
+func filesIn(t *testing.T, root string, leftOut ...string) map[string]string {
+	found := map[string]string{}
+	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, path)
+		if slices.Contains(leftOut, relative) {
+			return fs.SkipDir
+		}
+		if err == nil && !entry.IsDir() {
+			var content []byte
+			content, err = os.ReadFile(path)
+			found[relative] = string(content)
+		}
+		return err
+	}))
+	return found
+}
+
+// aDroppedFolder drops a folder with a new implementation into a registry that
+// has the control alone, and runs it through the whole chain. The implementation
+// is C under another name, so that it has something to pass.
+func aDroppedFolder(t *testing.T, runtime, cache string) {
+	root := shellModule(t, nil)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "targets", "shell")))
+	require.NoError(t, os.CopyFS(filepath.Join(root, "targets", "c"), os.DirFS(filepath.Join("..", "targets", "c"))))
+	command := func(args ...string) ended { return run(realCommand(t, root, cache, nil, args...)) }
+	assert.Equal(t, exitUsage, command("list", "--target", "dropped").status)
+
+	before := filesIn(t, root, "results")
+	folder := filepath.Join("targets", "dropped")
+	require.NoError(t, os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join("..", "targets", "c"))))
+	for _, name := range []string{"target.yaml", "Dockerfile"} {
+		content, err := os.ReadFile(filepath.Join(root, folder, name))
+		require.NoError(t, err)
+		write(t, root, filepath.Join(folder, name), strings.NewReplacer(
+			"name: c\n", "name: dropped\n", "title: C with GCC", "title: Dropped", "role: positive-control\n", "", "targets/c/", "targets/dropped/",
+		).Replace(string(content)))
+	}
+
+	assert.Contains(t, command("list").stdout, "dropped@bookworm")
+	end := command("run", "--runtime", runtime, "--feature", "callback/same-thread,messaging/push-pull")
+	require.Equal(t, exitOK, end.status, "%s", end.stderr)
+	assert.Contains(t, end.stdout, "dropped@bookworm")
+	runs := runFolder(filepath.Join(root, "results", "runs"))
+	last, err := runs.find("last")
+	require.NoError(t, err)
+	published, err := results.ReadPublished(runs.file(last, publishedName))
+	require.NoError(t, err)
+	outcomes := map[string]matrix.Outcome{}
+	for _, cell := range published.Cells {
+		outcomes[cell.Target+" "+cell.Feature] = cell.Outcome
+	}
+	assert.Equal(t, map[string]matrix.Outcome{
+		"c@bookworm callback/same-thread": matrix.Pass, "c@bookworm messaging/push-pull": matrix.Pass,
+		"dropped@bookworm callback/same-thread": matrix.Pass, "dropped@bookworm messaging/push-pull": matrix.Pass,
+	}, outcomes)
+	for _, shown := range []ended{
+		command("show"), command("explain", "dropped@bookworm/libzmq/messaging/push-pull"),
+		command("replay", "dropped/libzmq/callback/same-thread", "--runtime", runtime),
+	} {
+		assert.Equal(t, exitOK, shown.status, "%s", shown.stderr)
+		assert.Contains(t, shown.stdout, "dropped@bookworm")
+	}
+	assert.Equal(t, before, filesIn(t, root, "results", folder), "nothing but the folder was added")
+}
+
+// A new implementation is a new folder, and no other change.
+func TestATargetIsAFolderDroppedIntoTheRegistry(t *testing.T) {
+	aDroppedFolder(t, "local", t.TempDir())
 }
