@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -189,10 +190,57 @@ func Main(ctx context.Context, args []string, out, err *os.File) int {
 // toolVersion is the version that the Go toolchain stamped into the build.
 func toolVersion() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
+	if !ok {
+		return develVersion
 	}
-	return info.Main.Version
+	return versionOf(info)
+}
+
+// develVersion is of a build that says nothing of where it comes from, such as
+// one by a plain go run.
+const develVersion = "(devel)"
+
+// dirtySuffix marks a build of a tree with changes that are not committed.
+const dirtySuffix = "+dirty"
+
+// versionOf is a release or pseudo-version; of a checkout that the toolchain
+// gave none, its revision.
+func versionOf(info *debug.BuildInfo) string {
+	if info.Main.Version != "" && info.Main.Version != develVersion {
+		return info.Main.Version
+	}
+	settings := map[string]string{}
+	for _, setting := range info.Settings {
+		settings[setting.Key] = setting.Value
+	}
+	revision := settings["vcs.revision"]
+	if revision == "" {
+		return develVersion
+	}
+	version := "devel-" + revision[:min(len(revision), 12)]
+	if settings["vcs.modified"] == "true" {
+		version += dirtySuffix
+	}
+	return version
+}
+
+// unreleased are the versions of builds from a checkout: no revision known, a
+// revision, or a pseudo-version; a changed release is one too.
+var unreleased = regexp.MustCompile(`^\(devel\)$|^devel-|[-.][0-9]{14}-[0-9a-f]{12}|\+dirty$`)
+
+// mayResume reports whether a run that one version made may go on with another.
+// Besides the same version that is, within a checkout, a build that does not
+// know its revision, and one of the same revision with changes that are not
+// committed: somebody who mends a probe goes on with the run. What must not be
+// mixed then is told apart by the plan's digest and the attempts' keys.
+func mayResume(made, now string) bool {
+	if made == now {
+		return true
+	}
+	if !unreleased.MatchString(made) || !unreleased.MatchString(now) {
+		return false
+	}
+	return made == develVersion || now == develVersion || strings.TrimSuffix(made, dirtySuffix) == strings.TrimSuffix(now, dirtySuffix)
 }
 
 // grammar is the whole command line.

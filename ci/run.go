@@ -162,7 +162,7 @@ func (c *runCommand) resume(s *session, run *runPlan) error {
 	switch {
 	case header.Run == "":
 		return refuse(fmt.Errorf("run %s ended before anything was recorded; start a new run", name))
-	case header.Tool != s.version:
+	case !mayResume(header.Tool, s.version):
 		return refuse(fmt.Errorf("run %s was made by zmqmatrix %s, and this is %s: resume it with that one, or start a new run, which reuses what it may", name, header.Tool, s.version))
 	case c.Runtime != "auto" && c.Runtime != header.Runtime:
 		return refuse(usagef("run %s was made with the runtime %s: it can't go on with %s; start a new run", name, header.Runtime, c.Runtime))

@@ -80,11 +80,16 @@ func (t Target) ArchiveOf(variant Variant) *Archive {
 
 // Image says how a target's container image comes to be.
 type Image struct {
-	Dockerfile string            `json:"dockerfile"`         // in the target's folder
-	Include    []string          `json:"include,omitempty"`  // further folders of the module put into the build context
-	Go         map[string]string `json:"go,omitempty"`       // file in the context's bin/ → Go package, built with cgo in the variant's suite
-	Supplied   string            `json:"supplied,omitempty"` // why and how the user must supply the image; empty if the project builds it
-	Archive    *Archive          `json:"archive,omitempty"`  // upstream release that the target is made from, in the build context as `archive`
+	Dockerfile string `json:"dockerfile"` // in the target's folder
+	// Builder is a Dockerfile, in the target's folder, of the image in which the
+	// script of Local.Build runs, with what the target needs granted, for an
+	// implementation that does not run in an engine's builder. The script's
+	// output is below built/ in the context of Dockerfile.
+	Builder  string            `json:"builder,omitempty"`
+	Include  []string          `json:"include,omitempty"`  // further folders of the module put into the build context
+	Go       map[string]string `json:"go,omitempty"`       // file in the context's bin/ → Go package, built with cgo in the variant's suite
+	Supplied string            `json:"supplied,omitempty"` // why and how the user must supply the image; empty if the project builds it
+	Archive  *Archive          `json:"archive,omitempty"`  // upstream release that the target is made from, in the build context as `archive`
 }
 
 // Local says how a target runs on the host.

@@ -227,7 +227,7 @@ func (r *Record) write() error {
 func (r *Record) writeFailed(needed int64, written int, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		err = fmt.Errorf("appending to %s: disk is full: %d bytes needed; free some and run again with --resume %s: %w", r.path, needed, r.run, err)
+		err = fmt.Errorf("appending to %s: disk is full: %d bytes needed; free some and run again with --resume %s, or keep a new run on another disk with --out: %w", r.path, needed, r.run, err)
 	default:
 		err = fmt.Errorf("appending to %s: %w; what was recorded is kept: mend the cause and run again with --resume %s", r.path, err, r.run)
 	}

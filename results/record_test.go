@@ -272,7 +272,7 @@ func TestAFullDisk(t *testing.T) {
 		require.NoError(t, record.Append(lines[0]))
 		err := record.Append(lines[1])
 		require.ErrorIs(t, err, syscall.ENOSPC)
-		assert.ErrorContains(t, err, fmt.Sprintf("disk is full: %d bytes needed; free some and run again with --resume %s", len(mustJSON(lines[1]))+1, lines[0].Header.Run))
+		assert.ErrorContains(t, err, fmt.Sprintf("disk is full: %d bytes needed; free some and run again with --resume %s, or keep a new run on another disk with --out", len(mustJSON(lines[1]))+1, lines[0].Header.Run))
 		assert.Equal(t, mustJSON(lines[0])+"\n", file.String())
 		file.room = 1 << 20
 		require.NoError(t, record.Append(lines[1]), "with room again the record goes on")

@@ -187,6 +187,9 @@ func (c *check) image() {
 	if image.Dockerfile != "" {
 		c.file("a Dockerfile", image.Dockerfile, "image", "dockerfile")
 	}
+	if image.Builder != "" {
+		c.file("a Dockerfile", image.Builder, "image", "builder")
+	}
 	for i, folder := range image.Include {
 		c.isFolder(folder, "image", "include", i)
 	}

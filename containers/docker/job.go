@@ -40,6 +40,10 @@ func (e *engine) RunJob(ctx context.Context, job images.Job) (err error) {
 	if e.copyTrees {
 		carry = copying{trees: job.Trees, api: e.api}
 	}
+	security, err := grant(job.Needs)
+	if err != nil {
+		return fmt.Errorf("job in %s: %w", job.Image, err)
+	}
 	image, err := e.Image(ctx, job.Image)
 	if err != nil {
 		return fmt.Errorf("job in %s: %w", job.Image, err)
@@ -59,7 +63,7 @@ func (e *engine) RunJob(ctx context.Context, job images.Job) (err error) {
 				host.NetworkMode = "none" // all it needs was brought
 			}
 			host.CapDrop = []string{"ALL"}
-			host.SecurityOpt = []string{"no-new-privileges:true"}
+			host.SecurityOpt = append([]string{"no-new-privileges:true"}, security...)
 			host.Memory, host.MemorySwap = jobMemory, jobMemory
 			host.LogConfig.Type = "none"
 			carry.configure(nil, host)

@@ -49,6 +49,8 @@ type Job struct {
 	Env     map[string]string
 	Dir     string
 	Trees   []Tree
+	// Needs are granted to the command beyond the hardening.
+	Needs *matrix.Needs
 	// Network lets the command reach what the engine's machine reaches; without
 	// it there is none.
 	Network bool

@@ -139,6 +139,7 @@ type fakeEngine struct {
 	buildSays string
 	asked     []string
 	builds    []Build
+	job       func(Job) error
 }
 
 func (e *fakeEngine) note(format string, values ...any) {
@@ -192,7 +193,13 @@ func (e *fakeEngine) Build(_ context.Context, build Build, output io.Writer) err
 	return nil
 }
 
-func (e *fakeEngine) RunJob(context.Context, Job) error { return errors.New("no jobs here") }
+func (e *fakeEngine) RunJob(_ context.Context, job Job) error {
+	e.note("job in %s", job.Image)
+	if e.job == nil {
+		return errors.New("no jobs here")
+	}
+	return e.job(job)
+}
 
 func (e *fakeEngine) Architecture(context.Context) (string, error) { return "amd64", nil }
 
@@ -356,6 +363,57 @@ func TestTarget_is_built_of_its_folder_what_it_includes_and_the_warden(t *testin
 	assert.Equal(t, image, same)
 	assert.Len(t, engine.builds, 2, "nothing is to be built")
 	assert.Contains(t, log.String(), "is there already")
+}
+
+func TestTarget_with_a_builder_has_what_its_script_made_there_with_the_grant(t *testing.T) {
+	needs := &matrix.Needs{Personality: []uint32{0x40000}, Reason: "a test"}
+	granted := tiny
+	granted.Needs, granted.Image.Builder, granted.Local.Build = needs, "builder.Dockerfile", "build.sh"
+	jobs := 0
+	engine := &fakeEngine{tags: map[string]string{"zmqmatrix-base:sid": "sha256:2"}}
+	engine.job = func(job Job) error {
+		jobs++
+		assert.Equal(t, needs, job.Needs)
+		assert.Equal(t, []string{"sh", "targets/tiny/build.sh", "/zm/output"}, job.Command)
+		assert.Regexp(t, "^zmqmatrix/tiny-builder:sid-", job.Image)
+		if jobs == 1 {
+			return errors.New("the script fails")
+		}
+		return os.WriteFile(filepath.Join(job.Trees[0].Host, "probe"), []byte("made"), 0o755)
+	}
+	root := tinyModule(t)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "targets/tiny/builder.Dockerfile"), []byte("ARG BASE\nFROM ${BASE}\nCOPY targets /src/targets\n"), 0o644))
+	made, _ := maker(t, engine, root)
+	_, err := made.Target(t.Context(), granted, variant, matrix.Binding{})
+	require.ErrorContains(t, err, "the script fails")
+	left, err := os.ReadDir(filepath.Join(made.CacheDir, "built", "tiny"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "a script that failed leaves nothing that could be taken for its output")
+
+	_, err = made.Target(t.Context(), granted, variant, matrix.Binding{})
+	require.NoError(t, err)
+	assert.Equal(t, "made", contextFile(t, engine.builds[len(engine.builds)-1], "built/probe"))
+
+	again, _ := maker(t, engine, root)
+	again.CacheDir = made.CacheDir
+	_, err = again.Target(t.Context(), granted, variant, matrix.Binding{})
+	require.NoError(t, err)
+	assert.Equal(t, 2, jobs, "what was made of the same is not made again")
+}
+
+// contextFile is a file of a build's context.
+func contextFile(t *testing.T, build Build, name string) string {
+	t.Helper()
+	archive := tar.NewReader(bytes.NewReader(build.Context))
+	for {
+		header, err := archive.Next()
+		require.NoError(t, err, "the context has no %s", name)
+		if header.Name == name {
+			content, err := io.ReadAll(archive)
+			require.NoError(t, err)
+			return string(content)
+		}
+	}
 }
 
 func TestTarget_stays_one_image_for_a_run_whatever_is_edited_meanwhile(t *testing.T) {

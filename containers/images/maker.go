@@ -140,6 +140,12 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 			return Image{}, err
 		}
 	}
+	files.AddSource("binding", tree)
+	if target.Image.Builder != "" {
+		if err := m.addBuilt(ctx, name, target, variant, binding, own, base, files); err != nil {
+			return Image{}, err
+		}
+	}
 	dockerfile := path.Join(folder, target.Image.Dockerfile)
 	if !files.Has(dockerfile) {
 		return Image{}, fmt.Errorf("there is no Dockerfile %s", dockerfile)
@@ -165,7 +171,6 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 			return Image{}, err
 		}
 	}
-	files.AddSource("binding", tree)
 	args := map[string]string{"BASE": base.Tag, "SUITE": variant.Suite, "BINDING": own, "SYSTEM": binding.System}
 	for key, value := range variant.Args {
 		args[key] = value

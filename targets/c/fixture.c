@@ -549,8 +549,10 @@ zm_sleep_us (uint64_t microseconds)
     ;
 }
 
-/* errno of the thread's last zm_call of anything but zm_kept_errno. */
-static _Thread_local int kept_errno;
+/* errno of the thread's last zm_call of anything but zm_kept_errno. In the
+   threads' static storage: the other kind is allocated at first use by the
+   dynamic loader, with the program's malloc, which is GCL's own there. */
+static _Thread_local int kept_errno __attribute__ ((tls_model ("initial-exec")));
 
 uint64_t
 zm_call (zm_any_function *function, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,

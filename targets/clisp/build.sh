@@ -9,9 +9,7 @@ set -eu
 mkdir -p "$1"
 output=$(cd "$1" && pwd)
 sh targets/c/build-support.sh "$output"
-${CC:-gcc} -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -shared -pthread \
-  -Wl,-soname,liblisplock.so -o "$output/liblisplock.so" targets/clisp/lisp_lock.c \
-  -L"$output" -lzmfixture -Wl,-rpath,'$ORIGIN'
+sh targets/lisp/build-lock.sh "$output"
 
 ZMQMATRIX_CACHE=$(mktemp -d)
 trap 'rm -rf "$ZMQMATRIX_CACHE"' EXIT

@@ -119,28 +119,7 @@ heap is compacted (spvw_garcol.d), and FFI gives memory only as foreign variable
 
 (defun collector-signal () 0)
 
-(zmqmatrix.foreign:define-c-functions :lisp-lock
-  (lisp-lock-begin "lisp_lock_begin" :void)
-  (lisp-lock-set-call "lisp_lock_set_call" :void (function :address))
-  (lisp-lock-set-free "lisp_lock_set_free" :void (function :address)))
-
-(defvar *lisp-lock-p* nil "Whether the lock is in use.")
-
-(defun own-techniques ()
-  "See lisp_lock.c."
-  '("lisp-lock"))
+(defun own-techniques () '("lisp-lock"))
 
 (defun trampoline (technique kind address)
-  (declare (ignore technique))
-  (unless *lisp-lock-p*
-    (setf *lisp-lock-p* t)
-    (zmqmatrix.foreign:open-c-library
-     :lisp-lock (concatenate 'string (executable-directory) "liblisplock.so"))
-    (lisp-lock-begin)
-    (setf zmqmatrix.foreign:*call-through*
-          (zmqmatrix.foreign:c-function-address :lisp-lock "lisp_lock_c_call")))
-  (ecase kind
-    (:call (lisp-lock-set-call address)
-     (zmqmatrix.foreign:c-function-address :lisp-lock "lisp_lock_call"))
-    (:free (lisp-lock-set-free address)
-     (zmqmatrix.foreign:c-function-address :lisp-lock "lisp_lock_free"))))
+  (zmqmatrix.foreign:lisp-lock-trampoline technique kind address))

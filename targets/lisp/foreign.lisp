@@ -13,6 +13,9 @@
 ;;;; OPEN-C-LIBRARY is called, which is when the image starts: an image knows
 ;;;; nothing of the paths it was built with.
 
+(define-operation interface-name ()
+  "What the raw layer over it is called as a binding: \"cffi\", or \"native\" for
+an implementation's own.")
 (define-operation open-c-library (library path)
   "Open the shared object PATH and find in it the functions of LIBRARY.")
 (define-operation c-function-address (library c-name)
@@ -27,6 +30,10 @@ uint64 *) and calls *ON-CALL*; :FREE is void f (void *, void *) and calls *ON-FR
 (defvar *call-through* 0
   "The address of a C function uint64 g (function, uint64 x 6) that makes every
 call of a C function, or 0: for runtimes that must do something around each.")
+
+(defvar *loading-techniques* '()
+  "Techniques of how libraries are opened, a list of strings. They are known for
+every feature, and OPEN-C-LIBRARY looks at the task's.")
 
 (defvar *on-call* nil
   "Function of sequence, value and the cell's address; returns 64 bits.")

@@ -38,8 +38,9 @@ standard. targets/<implementation>/runtime.lisp defines it.")
   (:documentation "Calling C and being called by C. foreign/<interface>.lisp
 defines it; all pointers are integers.")
   (:use #:common-lisp #:zmqmatrix.protocol)
-  (:export #:define-c-functions #:open-c-library #:c-function-address
-           #:store-word #:*call-through* #:callback-address #:*on-call* #:*on-free* #:*callback-condition*))
+  (:export #:interface-name #:define-c-functions #:open-c-library #:c-function-address
+           #:store-word #:*call-through* #:callback-address
+           #:lisp-lock-trampoline #:*loading-techniques* #:*on-call* #:*on-free* #:*callback-condition*))
 
 (defpackage #:zmqmatrix.fixture
   (:documentation "The functions of targets/c/fixture.h.")

@@ -23,12 +23,13 @@ than 34 bits, so that it is fixnum arithmetic in every 64-bit Lisp."
 
 (defun repeat-by-replace (array tile)
   (declare (type octets array) (type fixnum tile))
-  (loop with size of-type fixnum = (length array)
-        with filled of-type fixnum = tile
-        while (< filled size)
-        do (let ((more (min filled (- size filled))))
-             (replace array array :start1 filled :end1 (+ filled more) :start2 0 :end2 more)
-             (incf filled more))))
+  ;; From a copy: between two places of one array, GCL's REPLACE goes by way of a
+  ;; list of all its elements on the C stack, which overflows
+  ;; (2.6.14, lsp/gcl_seqlib.lsp).
+  (loop with head = (subseq array 0 tile)
+        with size of-type fixnum = (length array)
+        for filled of-type fixnum from tile below size by tile
+        do (replace array head :start1 filled)))
 
 (declaim (type function *repeat*))
 (defvar *repeat* #'repeat-by-replace

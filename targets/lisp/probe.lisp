@@ -23,9 +23,10 @@
 
 (defun known-technique-p (feature technique)
   "Whether the probe knows it for this feature, or the runtime has it as its own
-for callbacks from foreign threads."
+for callbacks from foreign threads, or the foreign interface for all features."
   (let ((techniques (zmqmatrix.features:feature-techniques feature)))
     (or (member technique techniques :test #'equal)
+        (member technique zmqmatrix.foreign:*loading-techniques* :test #'equal)
         (and (member "unblock-signals" techniques :test #'equal)
              (member technique (zmqmatrix.runtime:own-techniques) :test #'equal)))))
 
@@ -53,7 +54,7 @@ for callbacks from foreign threads."
           (t (zmqmatrix.features:run-feature feature)))))
 
 (defun condition-name (condition)
-  (let ((name (type-of condition)))
+  (let ((name (class-name (class-of condition))))
     (if (symbolp name) (symbol-name name) (princ-to-string name))))
 
 (defun report-task ()

@@ -81,12 +81,13 @@
   (check (string= (zmqmatrix.report:json-text (string (code-char 10))) "\"\\u000a\""))
   (check (string= (zmqmatrix.report:json-text (string (code-char 127))) "\"\\u007f\""))
   (check (string= (zmqmatrix.report:json-text (string (code-char 228))) "\"\\u00e4\""))
-  ;; Characters of 16 bits (ABCL) are surrogates already.
-  (check (string= (zmqmatrix.report:json-text
-                   (if (< #x1d11e char-code-limit)
-                       (string (code-char #x1d11e))
-                       (map 'string #'code-char '(#xd834 #xdd1e))))
-                  "\"\\ud834\\udd1e\"")))
+  ;; GCL's characters are octets; those of 16 bits (ABCL) are surrogates already.
+  (when (> char-code-limit #xffff)
+    (check (string= (zmqmatrix.report:json-text
+                     (if (< #x1d11e char-code-limit)
+                         (string (code-char #x1d11e))
+                         (map 'string #'code-char '(#xd834 #xdd1e))))
+                    "\"\\ud834\\udd1e\""))))
 
 (define-test "a line is one object with PROBE.md's keys"
   (check (string= (captured-line (lambda () (zmqmatrix.report:observe "x" 7 :count)))
@@ -131,7 +132,8 @@
     (check (= (length array) 5000))
     (check (equalp array (payload 3 4 5000)))
     (check (equalp (subseq array 10 20) (subseq (payload 3 4 5000) 10 20)))
-    (check (equal (array-element-type array) '(unsigned-byte 8)))
+    ;; GCL has a name of its own for the type.
+    (check (equal (array-element-type array) (upgraded-array-element-type '(unsigned-byte 8))))
     (check (= (zmqmatrix.fixture:mismatches
                (zmqmatrix.runtime:static-array-address array) 5000 3 4)
               0))
@@ -202,13 +204,14 @@
          (with-simple-restart (go-on "Go on.")
            (error 'clash :package *package*)))))
     (check (= (zmqmatrix.loading:warning-count) 2))
-    (check (string= (zmqmatrix.loading:first-warning) "the first"))
+    ;; GCL prints a condition with its class.
+    (check (search "the first" (zmqmatrix.loading:first-warning)))
     (check (= (zmqmatrix.loading:style-warning-count) 1))
     (check (= (zmqmatrix.loading:conflict-count) 1))
     (check (string= (zmqmatrix.loading:first-conflict) "IDENTITY is locked"))))
 
 (define-test "a text is one line, and a long one is cut"
-  (check (string= (zmqmatrix.loading:one-line (format nil "~%  a  b~%c ~c" #\Tab)) "a b c"))
+  (check (string= (zmqmatrix.loading:one-line (format nil "~%  a  b~%c ~a" (string #\Tab))) "a b c"))
   (check (= (length (zmqmatrix.loading:one-line (make-string 1000 :initial-element #\x))) 404)))
 
 (define-test "the library's own word for a message's size is as far as it writes"

@@ -41,6 +41,7 @@
                (:file "foreign")
                (:file "foreign-interface"
                 :pathname #.(format nil "foreign/~a" (chosen "ZMQMATRIX_FOREIGN" "cffi")))
+               (:file "lisp-lock")
                (:file "runtime-of-target"
                 :pathname #.(format nil "../~a/runtime" (chosen "ZMQMATRIX_TARGET" "sbcl")))
                (:file "fixture")

@@ -82,7 +82,7 @@ allows each call made through here to be repeated then."
 
 ;;; Who it is
 
-(defun binding-name () "cffi")
+(defun binding-name () (zmqmatrix.foreign:interface-name))
 
 (defun binding-version () "")
 

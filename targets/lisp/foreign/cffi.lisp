@@ -4,6 +4,8 @@
 ;;;; every start: named foreign functions are bound by some implementations
 ;;;; (CLISP) when code is loaded, to the library's path of that time.
 
+(defun interface-name () "cffi")
+
 (defvar *c-functions* '()
   "All defined C functions: (library c-name variable).")
 (defvar *libraries* '()

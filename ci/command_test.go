@@ -1,0 +1,55 @@
+package ci
+
+import (
+	"runtime/debug"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestVersionOfABuild(t *testing.T) {
+	setting := func(pairs ...string) (settings []debug.BuildSetting) {
+		for i := 0; i < len(pairs); i += 2 {
+			settings = append(settings, debug.BuildSetting{Key: pairs[i], Value: pairs[i+1]})
+		}
+		return settings
+	}
+	const revision = "c57b973c69ae0123456789abcdef0123456789ab"
+	for want, info := range map[string]debug.BuildInfo{
+		"v1.2.3": {Main: debug.Module{Version: "v1.2.3"}},
+		"v0.0.0-20261124212433-c57b973c69ae+dirty": {Main: debug.Module{Version: "v0.0.0-20261124212433-c57b973c69ae+dirty"}, Settings: setting("vcs.revision", revision, "vcs.modified", "true")},
+		"devel-c57b973c69ae":                       {Main: debug.Module{Version: "(devel)"}, Settings: setting("vcs.revision", revision, "vcs.modified", "false")},
+		"devel-c57b973c69ae+dirty":                 {Settings: setting("vcs.revision", revision, "vcs.modified", "true")},
+		"devel-17":                                 {Settings: setting("vcs.revision", "17")},
+		"(devel)":                                  {Main: debug.Module{Version: "(devel)"}},
+	} {
+		assert.Equal(t, want, versionOf(&info))
+	}
+}
+
+func TestWhichBuildMayResumeARun(t *testing.T) {
+	const pseudo, other = "v0.0.0-20261124212433-c57b973c69ae", "v0.0.0-20261124212928-cd8ddd8cd8dd"
+	for _, test := range []struct {
+		made, now string
+		may       bool
+	}{
+		{"v1.2.3", "v1.2.3", true},
+		{"v1.2.3", "v1.2.4", false},
+		{"v1.2.3", "(devel)", false},
+		{"(devel)", "v1.2.3", false},
+		{"v1.2.3", "v1.2.3+dirty", false},
+		{"(devel)", "(devel)", true},
+		{pseudo, "(devel)", true},
+		{"(devel)", pseudo + "+dirty", true},
+		{pseudo, pseudo + "+dirty", true},
+		{pseudo + "+dirty", pseudo, true},
+		{pseudo, other, false},
+		{"v1.2.4-0.20261124212433-c57b973c69ae", "v1.2.4-0.20261124212433-c57b973c69ae+dirty", true},
+		{"v1.2.3-rc.0.20261124212433-c57b973c69ae", "(devel)", true},
+		{pseudo + "+dirty", other + "+dirty", false},
+		{"devel-c57b973c69ae", "devel-c57b973c69ae+dirty", true},
+		{"devel-c57b973c69ae", "devel-cd8ddd8cd8dd", false},
+	} {
+		assert.Equal(t, test.may, mayResume(test.made, test.now), "%s, then %s", test.made, test.now)
+	}
+}

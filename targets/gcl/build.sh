@@ -1,0 +1,28 @@
+#!/bin/sh
+# Usage: build.sh OUTPUT-DIR, in the module's root. Writes the probe's image and
+# the C libraries there, and nothing anywhere else; and the names of the Debian
+# packages that have the libraries under the image.
+set -eu
+mkdir -p "$1"
+output=$(cd "$1" && pwd)
+sh targets/c/build-support.sh "$output"
+sh targets/lisp/build-lock.sh "$output"
+
+ZMQMATRIX_CACHE=$(mktemp -d)
+trap 'rm -rf "$ZMQMATRIX_CACHE"' EXIT
+export ZMQMATRIX_CACHE
+export ZMQMATRIX_TARGET=gcl
+export ZMQMATRIX_FOREIGN=gcl
+export ZMQMATRIX_BINDING=native
+export PROBE_IMAGE="$output/probe"
+# The ANSI one of the package's two images.
+export GCL_ANSI=t
+
+gcl -batch -load targets/gcl/load.lisp </dev/null
+test -x "$output/probe"
+
+# By the file's name alone: the package may know it below /usr/lib, the loader
+# below /lib.
+ldd "$output/probe" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | while read -r library; do
+  dpkg -S "*/$(basename "$(readlink -f "$library")")"
+done | cut -d: -f1 | sort -u >"$output/libraries"

@@ -1,0 +1,158 @@
+(in-package #:zmqmatrix.runtime)
+
+;;;; GNU Common Lisp. Written against the sources of 2.6.14: o/gbc.c, o/alloc.c,
+;;;; o/array.c, h/unrandomize.h, lsp/gcl_top.lsp. There are no threads; arrays
+;;;; are headers that point at their elements, which lie in relocatable blocks,
+;;;; copied by every collection, or in contiguous ones, which stay.
+
+(eval-when (:compile-toplevel :load-toplevel :execute)
+  (import '(si::clines si::defentry si::object)))
+
+;;; Who it is
+
+(defun implementation-name () "GCL")
+
+(defun implementation-version ()
+  "2.6.14: the rest is the name and the tag of the sources."
+  (let* ((version (lisp-implementation-version))
+         (start (if (and (> (length version) 4) (string= "GCL " version :end2 4)) 4 0)))
+    (subseq version start (position #\Space version :start start))))
+
+(defun threads-p () nil)
+
+(defun collector ()
+  "Elements of ordinary arrays move from one relocatable space to the other, until
+they have survived so many collections that they are put among the static ones
+(o/gbc.c, mark_leaf_data)."
+  :moving)
+
+;;; The process
+
+(defun start-up ()
+  ;; Errors outside the probe's own handlers end the process, exit code 1.
+  (setf *debugger-hook* (lambda (condition hook)
+                          (declare (ignore hook))
+                          (format *error-output* "~&~a~%" condition)
+                          (leave 1))))
+
+(defun environment-variable (name) (si::getenv name))
+
+(defun arguments () (rest si::*command-args*))
+
+(defun executable-directory ()
+  (let* ((path (namestring (truename "/proc/self/exe"))))
+    (subseq path 0 (1+ (position #\/ path :from-end t)))))
+
+(defun full-gc ()
+  ;; T: everything, the relocatable and the contiguous blocks as well.
+  (si::gbc t))
+
+(defun leave (status)
+  (finish-output)
+  (si::bye status))
+
+;;; Memory that stays where it is
+
+(clines "
+#include <stdint.h>
+#include <string.h>
+
+static uint64_t
+zm_word (object x)
+{
+  return (uint64_t) fixint (x);
+}
+
+object
+zm_gcl_array_address (object array)
+{
+  return make_fixnum ((fixnum) array->ust.ust_self);
+}
+
+object
+zm_gcl_copy_out (object array, object size, object address)
+{
+  memcpy ((void *) zm_word (address), array->ust.ust_self, zm_word (size));
+  return array;
+}
+
+object
+zm_gcl_copy_in (object array, object size, object address)
+{
+  memcpy (array->ust.ust_self, (void *) zm_word (address), zm_word (size));
+  return array;
+}
+
+object
+zm_gcl_octet (object address, object offset)
+{
+  return make_fixnum (((volatile unsigned char *) zm_word (address))[zm_word (offset)]);
+}
+
+object
+zm_gcl_store_octet (object address, object offset, object octet)
+{
+  ((volatile unsigned char *) zm_word (address))[zm_word (offset)] = zm_word (octet);
+  return octet;
+}
+")
+
+(defentry c-array-address (object) (object "zm_gcl_array_address"))
+(defentry c-copy-out (object object object) (object "zm_gcl_copy_out"))
+(defentry c-copy-in (object object object) (object "zm_gcl_copy_in"))
+(defentry c-octet (object object) (object "zm_gcl_octet"))
+(defentry c-store-octet (object object object) (object "zm_gcl_store_octet"))
+
+(defun allocate-static-array (size)
+  (make-array size :element-type '(unsigned-byte 8) :static t))
+
+(defun release-static-array (array)
+  (declare (ignore array))
+  nil)
+
+(defun released-by-collector-p () t)
+
+(defun static-array-address (array) (c-array-address array))
+
+(defun ordinary-array-address (array) (c-array-address array))
+
+(defun call-with-pinned-array (function array)
+  ;; MAKE-ARRAY decides with :STATIC where the elements are put, and nothing
+  ;; holds them in the relocatable space later on.
+  (declare (ignore function array))
+  (not-offered "GCL has no way to pin an array: whether its elements may move is decided when it is made, by MAKE-ARRAY's :STATIC"))
+
+;;; Foreign memory, by address
+
+(defun copy-to-memory (array address)
+  (c-copy-out array (length array) address))
+
+(defun copy-from-memory (address size)
+  (c-copy-in (make-array size :element-type 'octet) size address))
+
+(defun memory-octet (address offset) (c-octet address offset))
+
+(defun store-memory-octet (address offset octet) (c-store-octet address offset octet))
+
+(defun memory-as-array (address size)
+  ;; A header that is made to point at foreign memory does not keep it: whatever
+  ;; lies above the heap is taken for relocatable, and copied into the heap by
+  ;; the next collection (o/gbc.c, collecting and mark_leaf_data).
+  (declare (ignore address size))
+  nil)
+
+;;; C's errno
+
+(defun errno-survives-p ()
+  ;; libzmq has a libc of its own with own-namespace, and GCL none of its calls.
+  ;; With plain, a call of C conses its result alone, and zmq_errno follows.
+  t)
+
+;;; Callbacks on threads that the runtime did not make
+
+(defun collector-signal () 0)
+
+(defun own-techniques () '("lisp-lock" "main-stack"))
+
+(defun trampoline (technique kind address)
+  (zmqmatrix.foreign:lisp-lock-trampoline technique kind address))
