@@ -126,7 +126,7 @@ func accountLine(account *matrix.ClientAccount) string {
 	}
 	if account.Size > 0 {
 		// In the engine's own unit.
-		line += fmt.Sprintf(", %d MB", account.Size/1_000_000)
+		line += fmt.Sprintf(", %.1f MB", float64(account.Size)/1e6)
 	}
 	return line
 }
