@@ -232,7 +232,9 @@ func TestKillLosesNoFinishedAttempt(t *testing.T) {
 		if !complete {
 			require.NoError(t, run.cmd.Process.Kill())
 			kills++
-			require.Less(t, kills, 200, "the run goes on")
+			// On a busy machine most of them die before an attempt of theirs
+			// has ended; it takes some dozens on an idle one.
+			require.Less(t, kills, 1000, "the run goes on")
 		}
 		_, status := run.end(t)
 		if complete {
