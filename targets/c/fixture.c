@@ -271,7 +271,7 @@ struct caller
 {
   pthread_t thread;
   zm_function *function;
-  uint64_t first, calls, pace_us, seed;
+  uint64_t first, calls, made, pace_us, seed;
   int masked;
 };
 
@@ -289,10 +289,20 @@ count_blocked (void)
   return blocked;
 }
 
+/* Also when a runtime ends the thread inside a callback, by pthread_exit (ECL
+   does, where it does not know the thread): the calls not made are not left. */
+static void
+caller_ended (void *argument)
+{
+  struct caller *self = argument;
+  calls_left -= self->calls - self->made;
+}
+
 static void *
 caller_main (void *argument)
 {
   struct caller *self = argument;
+  pthread_cleanup_push (caller_ended, self);
   prctl (PR_SET_NAME, "zm-caller");
   if (self->masked)
     {
@@ -308,8 +318,10 @@ caller_main (void *argument)
       if (k && self->pace_us)
         zm_sleep_us (self->pace_us);
       call_once (self->function, self->first + k, self->seed);
+      self->made++;
       calls_left--;
     }
+  pthread_cleanup_pop (1);
   return NULL;
 }
 

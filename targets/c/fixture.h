@@ -26,7 +26,7 @@ void zm_call_here (zm_function *function, uint64_t calls, uint64_t seed);
    EBUSY until the last one was joined. */
 int zm_start_threads (zm_function *function, int threads, uint64_t calls,
                       uint64_t pace_us, int masked, uint64_t seed);
-/* 1 while a thread has calls left to make. */
+/* 1 while a thread has calls left to make; one that has ended has none. */
 int zm_threads_running (void);
 /* Waits for the threads to end. */
 void zm_join_threads (void);

@@ -109,6 +109,14 @@ narrow (uint64_t sequence, uint64_t value, uint64_t *cell)
   return (uint32_t) (value ^ sequence);
 }
 
+static uint64_t
+ends_its_thread (uint64_t sequence, uint64_t value, uint64_t *cell)
+{
+  if (sequence == 3)
+    pthread_exit (NULL);
+  return right (sequence, value, cell);
+}
+
 static int
 each_seen_once (int sequences)
 {
@@ -171,6 +179,11 @@ test_calls (void)
     commas += *c == ',';
   CHECK (commas == 5, "the list of callers has each of six threads once");
   CHECK (zm_start_threads (right, -1, 1, 0, 0, 9) == EINVAL, "-1 threads are refused");
+
+  made = zm_calls_made ();
+  CHECK (zm_call_threads (ends_its_thread, 1, 10, 0, 0, 9) == 0
+             && zm_calls_made () - made == 3 && !zm_threads_running (),
+         "a thread that its function ended has no calls left");
 }
 
 /* Notes of threads */
