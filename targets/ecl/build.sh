@@ -1,0 +1,30 @@
+#!/bin/sh
+# Usage: build.sh OUTPUT-DIR, in the module's root. Writes the probe's program and
+# the C libraries there, and nothing anywhere else.
+#
+# ZMQMATRIX_BINDING   binding of the probe: a file of targets/lisp/bindings
+# ZMQMATRIX_SYSTEMS   its ASDF system, if it comes from elsewhere; else empty
+# ZMQMATRIX_SOURCE    the folder with that system; else empty
+set -eu
+mkdir -p "$1"
+output=$(cd "$1" && pwd)
+sh targets/c/build-support.sh "$output"
+${CC:-gcc} -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -shared -pthread \
+  -Wl,-soname,libimportthread.so -o "$output/libimportthread.so" targets/ecl/import_thread.c \
+  -lecl -lgc
+
+ZMQMATRIX_CACHE=$(mktemp -d)
+trap 'rm -rf "$ZMQMATRIX_CACHE"' EXIT
+export ZMQMATRIX_CACHE
+export ZMQMATRIX_TARGET=ecl
+export PROBE_IMAGE="$output/probe"
+# Debian's cl-asdf is newer than the ASDF inside ECL, which would upgrade to it
+# and overflow its binding stack.
+export CL_SOURCE_REGISTRY='(:source-registry (:also-exclude "cl-asdf") :inherit-configuration)'
+
+ecl --norc --eval '(setf ext:*invoke-debugger-hook*
+                         (lambda (condition hook)
+                           (declare (ignore hook))
+                           (format *error-output* "~&~a~%" condition)
+                           (ext:quit 1)))' \
+    --load targets/lisp/load.lisp --load targets/ecl/build.lisp --eval '(ext:quit 0)'
