@@ -22,7 +22,7 @@ gcl -batch -load targets/gcl/load.lisp </dev/null
 test -x "$output/probe"
 
 # By the file's name alone: the package may know it below /usr/lib, the loader
-# below /lib.
+# below /lib. dpkg tells of the diversions that moved a file from one to the other, too.
 ldd "$output/probe" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | while read -r library; do
   dpkg -S "*/$(basename "$(readlink -f "$library")")"
-done | cut -d: -f1 | sort -u >"$output/libraries"
+done | grep -v '^diversion by ' | cut -d: -f1 | sort -u >"$output/libraries"
