@@ -5,7 +5,7 @@
 set -eu
 PROBE_TESTS=1
 export PROBE_TESTS
-for target in ${*:-sbcl clisp ecl}; do
+for target in ${*:-sbcl clisp ecl abcl}; do
   output=$(mktemp -d)
   if ! sh "targets/$target/build.sh" "$output" >"$output/build.log" 2>&1; then
     tail -40 "$output/build.log"
