@@ -38,6 +38,13 @@ type Cause struct {
 	Source    string    `json:"source"` // what it rests on: a file and function of a version, a trial
 }
 
+// SharedCauses is a causes.yaml: causes of bindings that several targets have,
+// in a folder that their images include.
+type SharedCauses struct {
+	Schema string  `json:"schema"` // "zmqmatrix/causes/v1"
+	Causes []Cause `json:"causes"`
+}
+
 // CauseOf is the first cause that fits the red verdict, or nil.
 func (t Target) CauseOf(verdict Verdict) *Cause {
 	for i, cause := range t.Causes {

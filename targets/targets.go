@@ -21,6 +21,11 @@ import (
 // file is the name of a target's description in its folder.
 const file = "target.yaml"
 
+// sharedFile is the name of the causes that targets share, in a folder that
+// their images include: the same binding is red for the same cause in each of
+// them, and where that is written is the folder of its adaptor.
+const sharedFile = "causes.yaml"
+
 // Load reads every targets/*/target.yaml of the module's source tree, sorted by
 // name. Folders without one, such as what several targets share, are passed
 // over. The mistakes of all files are returned together; schema.Problems lists
@@ -98,12 +103,70 @@ func load(root, path string) (description, error) {
 	if err := json.Unmarshal(asJSON, &read.target); err != nil {
 		return description{}, fmt.Errorf("%s: the schema takes what the program can't: %w", shown, err)
 	}
+	shared, err := sharedCauses(root, read.target)
+	if err != nil {
+		return description{}, err
+	}
+	// The target's own come first: the first that fits is shown.
+	read.target.Causes = append(read.target.Causes, shared...)
 	check := check{description: read, root: root, folder: filepath.Dir(path)}
 	check.all()
 	if err := schema.Join(check.problems...); err != nil {
 		return description{}, err
 	}
 	return read, nil
+}
+
+// sharedCauses reads the causes.yaml of each folder that the target includes, or
+// of that folder's folders, and takes those of bindings that the target has.
+func sharedCauses(root string, target matrix.Target) ([]matrix.Cause, error) {
+	var causes []matrix.Cause
+	for _, folder := range target.Image.Include {
+		if !filepath.IsLocal(filepath.FromSlash(folder)) {
+			continue // check.image says so
+		}
+		within := globEscape(filepath.Join(root, filepath.FromSlash(folder)))
+		for _, pattern := range []string{filepath.Join(within, sharedFile), filepath.Join(within, "*", sharedFile)} {
+			paths, err := filepath.Glob(pattern)
+			if err != nil {
+				return nil, fmt.Errorf("look for causes in %s: %w", folder, err)
+			}
+			for _, path := range paths {
+				read, err := readCauses(root, path)
+				if err != nil {
+					return nil, err
+				}
+				causes = append(causes, slices.DeleteFunc(read, func(cause matrix.Cause) bool {
+					return !slices.ContainsFunc(target.Bindings, func(binding matrix.Binding) bool { return binding.Name == cause.Binding })
+				})...)
+			}
+		}
+	}
+	return causes, nil
+}
+
+func readCauses(root, path string) ([]matrix.Cause, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read shared causes: %w", err)
+	}
+	shown := path
+	if relative, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(relative) {
+		shown = filepath.ToSlash(relative)
+	}
+	document, err := schema.ReadYAML(schema.Causes, shown, data)
+	if err != nil {
+		return nil, err
+	}
+	asJSON, err := document.JSON()
+	if err != nil {
+		return nil, err
+	}
+	var shared matrix.SharedCauses
+	if err := json.Unmarshal(asJSON, &shared); err != nil {
+		return nil, fmt.Errorf("%s: the schema takes what the program can't: %w", shown, err)
+	}
+	return shared.Causes, nil
 }
 
 // check finds what a schema can't say.

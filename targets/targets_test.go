@@ -38,6 +38,9 @@ func TestLoadReadsEveryTargetInTheOrderOfTheirNames(t *testing.T) {
 		Techniques: map[string][]string{"callback/*-thread": {"plain", "unblock-signals"}, "*/*": {"plain"}},
 		Limits:     matrix.Limits{MemoryMiB: 512, Processes: 64, TimeFactor: 1.5},
 		Version:    []string{"{dir}/probe", "--version"},
+		Causes: []matrix.Cause{
+			{Binding: "thick", Feature: "messaging/*", Technique: "*", Outcomes: []matrix.Outcome{matrix.Crash}, Text: "It frees twice.", Source: "thick.c"},
+		},
 	}
 	alpha := beta
 	alpha.Name, alpha.Title, alpha.Role = "alpha", "Alpha", matrix.RolePositiveControl
@@ -48,6 +51,15 @@ func TestLoadReadsEveryTargetInTheOrderOfTheirNames(t *testing.T) {
 	one, err := targets.LoadFile("testdata/good", "testdata/good/targets/beta/target.yaml")
 	require.NoError(t, err)
 	assert.Equal(t, beta, one)
+}
+
+func TestAMistakeInSharedCausesIsTheRegistrys(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.CopyFS(root, os.DirFS("testdata/good")))
+	shared := filepath.Join(root, "targets", "shared", "causes.yaml")
+	require.NoError(t, os.WriteFile(shared, []byte("schema: zmqmatrix/causes/v1\ncauses:\n  - {binding: thick}\n"), 0o600))
+	_, err := targets.Load(root)
+	assert.ErrorContains(t, err, "targets/shared/causes.yaml:3:")
 }
 
 // The mistakes of a single file: what is replaced in alpha's, and by what.

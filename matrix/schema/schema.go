@@ -24,6 +24,7 @@ type Name string
 // The contracts.
 const (
 	Target          Name = "target"           // a target.yaml
+	Causes          Name = "causes"           // a causes.yaml beside what several targets include
 	ProbeTask       Name = "probe-task"       // a task's environment variables, as one object
 	ProbeReport     Name = "probe-report"     // one line of a probe's report
 	WardenRequest   Name = "warden-request"   // one line to the warden
