@@ -41,6 +41,8 @@ the raw layer.")
 (define-operation believed-message-octets ()
   "How many octets the binding takes zmq_msg_t to have. It may be read where the
 binding keeps it, exported or not: it is asked, not used.")
+(define-operation timed-out-p (condition)
+  "Whether CONDITION is the binding's EAGAIN, as its manual says to tell.")
 (define-operation error-number (condition)
   "The errno of a CONDITION of the binding's own kind, as its manual says to get
 it, or -1 if there is no way; NIL for any other condition.")

@@ -69,7 +69,7 @@ defines it.")
            #:send-octets #:receive-octets
            #:send-memory #:send-message-copy #:send-in-place
            #:receive-message #:message-address #:message-size #:close-message
-           #:error-number #:unreported-failure #:check-result
+           #:error-number #:timed-out-p #:unreported-failure #:check-result
            #:zmq-error #:zmq-error-number))
 
 (defpackage #:zmqmatrix.features

@@ -28,6 +28,7 @@
   (zmq-msg-more "zmq_msg_more" :int (message :address)))
 
 (defconstant +eintr+ 4)
+(defconstant +eagain+ 11)
 (defconstant +message-size+ 64
   "sizeof (zmq_msg_t) from libzmq 4.1.8 on (zmq.h); smaller before.")
 (defconstant +send-more+ 2)
@@ -99,6 +100,9 @@ allows each call made through here to be repeated then."
 (defun require-memory-interface ())
 
 (defun believed-message-octets () +message-size+)
+
+(defun timed-out-p (condition)
+  (and (typep condition 'zmq-error) (= (zmq-error-number condition) +eagain+)))
 
 (defun error-number (condition)
   (when (typep condition 'zmq-error)

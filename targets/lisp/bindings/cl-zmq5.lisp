@@ -24,6 +24,8 @@ and gives libzmq neither memory nor a function of the client's"))
       (not-offered "cl-zmq5's size of messages is no longer zmq5::+msg-words+"))
     (* 8 (symbol-value words))))
 
+(defun timed-out-p (condition) (typep condition 'zmq5:zmq-again))
+
 (defun error-number (condition)
   (when (typep condition 'zmq5:zmq-error)
     (zmq5:zmq-error-errno condition)))

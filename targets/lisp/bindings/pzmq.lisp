@@ -21,6 +21,8 @@ its msg-init-data takes a Lisp string, copies it, and frees the copy by a callba
 (defun believed-message-octets ()
   (cffi:foreign-type-size '(:struct pzmq:%msg)))
 
+(defun timed-out-p (condition) (typep condition 'pzmq:eagain))
+
 (defun error-number (condition)
   ;; The slot is named by an exported symbol; its reader is not exported.
   (when (typep condition 'pzmq:c-error)
