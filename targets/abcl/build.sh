@@ -13,7 +13,6 @@ sh targets/c/build-support.sh "$output"
 # The package abcl brings more of Java than a probe needs: its jar is enough.
 java=/usr/share/java
 cp "$java/abcl.jar" "$java/jna.jar" "$output"
-cp /usr/lib/*/jni/libjnidispatch.system.so "$output"
 cp targets/abcl/start.lisp "$output"
 cp targets/abcl/probe.sh "$output/probe"
 chmod 755 "$output/probe"

@@ -11,6 +11,6 @@ archive="-XX:SharedArchiveFile=${folder}classes.jsa"
 exec java ${ZMQMATRIX_CLASSES:-$archive} -Xshare:auto \
   -XX:+UseSerialGC -Xmx256m -XX:TieredStopAtLevel=1 \
   -Xlog:disable -Xlog:all=warning:stderr -XX:+ErrorFileToStderr \
-  -Djna.boot.library.path="$folder" -Djna.nounpack=true -Dzmqmatrix.directory="$folder" \
+  -Djna.nounpack=true -Dzmqmatrix.directory="$folder" \
   -cp "${folder}classes.jar:${folder}abcl.jar:${folder}jna.jar" org.armedbear.lisp.Main \
   --noinit --nosystem --noinform --batch --eval "(load \"${folder}start.lisp\")" -- "$@"
