@@ -136,7 +136,35 @@ func (f finding) in(escape func(string) string) string {
 func MarkdownTable(published Published) string {
 	v := viewOf(published)
 	rows := v.rows()
-	return v.markdownTable(rows, severalVariants(rows))
+	several := severalVariants(rows)
+	measured := slices.DeleteFunc(slices.Clone(rows), row.absent)
+	if len(measured) == 0 {
+		return v.markdownTable(rows, several)
+	}
+	return v.markdownTable(measured, several) + absentMarkdown(rows)
+}
+
+// absentMarkdown names the rows that the table leaves out, where they would be
+// most of it.
+func absentMarkdown(rows []row) string {
+	var names []string
+	bindings := map[string][]string{}
+	for _, row := range rows {
+		if !row.absent() {
+			continue
+		}
+		if bindings[row.name()] == nil {
+			names = append(names, row.name())
+		}
+		bindings[row.name()] = append(bindings[row.name()], escapeMarkdown(row.newest().Binding))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	for i, name := range names {
+		names[i] = escapeMarkdown(name) + " (" + strings.Join(bindings[name], ", ") + ")"
+	}
+	return "\nNot run, and therefore not in the table: " + strings.Join(names, "; ") + ".\n"
 }
 
 // markdownTable also shows libzmq's versions where several of them were measured.

@@ -226,6 +226,9 @@ func pageOf(published Published) page {
 	for _, q := range v.questions() {
 		answer := pageAnswer{Title: q.title, Asks: q.asks}
 		for _, row := range rows {
+			if row.absent() {
+				continue // the matrix has it
+			}
 			cell, _ := v.pageCell(row, v.features[q.feature])
 			answer.Clients = append(answer.Clients, cell)
 		}

@@ -70,6 +70,11 @@ func (r row) single() bool { return len(r.all()) == 1 }
 // all are the row's clients and the missing ones.
 func (r row) all() []Client { return slices.Concat(r.clients, r.missing) }
 
+// absent tells a row none of whose clients could be had, or was wanted.
+func (r row) absent() bool {
+	return !slices.ContainsFunc(r.all(), func(client Client) bool { return client.NotRun == "" })
+}
+
 // newest is the client of the newest version that was measured.
 func (r row) newest() Client {
 	for _, client := range slices.Backward(r.clients) {
