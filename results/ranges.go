@@ -170,7 +170,7 @@ func (r row) libzmq() string {
 }
 
 // rows gathers the clients by implementation and binding, in the order in which
-// the results first name them. A row that somebody else measured is not joined
+// the results first name them, those of which nothing could be had last. A row that somebody else measured is not joined
 // with ours.
 func (v view) rows() []row {
 	type name struct{ implementation, binding, key string }
@@ -198,6 +198,11 @@ func (v view) rows() []row {
 			rows[i].clients = slices.DeleteFunc(rows[i].clients, func(client Client) bool { return !wasMeasured(client) })
 		}
 	}
+	// What was measured comes first.
+	slices.SortStableFunc(rows, func(a, b row) int {
+		absent := func(r row) int { return map[bool]int{true: 1}[r.absent()] }
+		return cmp.Compare(absent(a), absent(b))
+	})
 	return rows
 }
 
