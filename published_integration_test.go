@@ -17,8 +17,9 @@ import (
 
 // What is published must be true of this tree: a whole run in docker of the same
 // variants, reusing nothing, gives the same verdict for every cell that is not a
-// contributor's. Which way a red cell is red may differ: what is undefined ends
-// as it likes, and a cell that crashes most of the time may crash each time.
+// contributor's. A wrong answer and a crash may take each other's place: what is
+// undefined ends as it likes (GCL's free fails in 13 attempts of 20 and crashes
+// in 7). All else, a hang too, is the same.
 func TestPublishedResultsHold(t *testing.T) {
 	published, err := results.ReadPublished(filepath.Join("results", "published", "latest.json"))
 	require.NoError(t, err)
@@ -60,7 +61,7 @@ func verdicts(published results.Published, without map[matrix.Client]bool) map[s
 		}
 		outcome := string(cell.Outcome)
 		switch cell.Outcome {
-		case matrix.Fail, matrix.Crash, matrix.Hang, matrix.Flaky:
+		case matrix.Fail, matrix.Crash, matrix.Flaky:
 			outcome = "red"
 		}
 		verdicts[cell.Key().String()] = outcome + " " + string(cell.Layer)

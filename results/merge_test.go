@@ -181,11 +181,22 @@ func TestASignedRunIsVerifiedAndMerged(t *testing.T) {
 	})
 }
 
-func TestOpenSSHAndWeUnderstandEachOther(t *testing.T) {
-	keygen, err := exec.LookPath("ssh-keygen")
-	if err != nil {
-		t.Skip("ssh-keygen is not on the PATH: nothing to compare with")
+// sshKeygen is the other program that signs as we do. In continuous integration
+// a missing one is a failure: a skip would hide the loss of these tests.
+func sshKeygen(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("ssh-keygen")
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatal("ssh-keygen is missing: apt-get install openssh-client")
 	}
+	if err != nil {
+		t.Skip("ssh-keygen is missing")
+	}
+	return program
+}
+
+func TestOpenSSHAndWeUnderstandEachOther(t *testing.T) {
+	keygen := sshKeygen(t)
 	d := newDesk(t)
 	fields := strings.Fields(d.public(t))
 	signers := filepath.Join(d.folder, "allowed_signers")
@@ -256,10 +267,7 @@ func TestWhatIsNotRightlySignedIsRefused(t *testing.T) {
 		}, ErrSignature, []string{"foreign.json.sig"}},
 		"no signature": {func(t *testing.T, d desk) { require.NoError(t, os.Remove(d.foreign+SignatureSuffix)) }, ErrNotSigned, []string{"foreign.json.sig is not there", "zmqmatrix results sign"}},
 		"a signature for something else": {func(t *testing.T, d desk) {
-			keygen, err := exec.LookPath("ssh-keygen")
-			if err != nil {
-				t.Skip("ssh-keygen is not on the PATH: nothing else signs for another purpose")
-			}
+			keygen := sshKeygen(t)
 			require.NoError(t, os.Remove(d.foreign+SignatureSuffix))
 			output, err := exec.CommandContext(t.Context(), keygen, "-Y", "sign", "-n", "git", "-f", d.key, d.foreign).CombinedOutput()
 			require.NoError(t, err, "%s", output)
