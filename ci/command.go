@@ -106,7 +106,7 @@ type openOptions struct {
 type engineFlags struct {
 	Runtime      string `enum:"${runtimes}" default:"auto" help:"Where clients run: ${enum}. auto takes docker where an engine answers, else local."`
 	CopyBuilds   bool   `help:"docker: hand sources to builds as copies, for an engine whose socket is here and whose disk is not."`
-	StaleArchive bool   `help:"docker: accept a Debian archive that is past its validity date."`
+	StaleArchive bool   `help:"docker: accept a Debian suite whose archive is past its validity date."`
 }
 
 func (f engineFlags) options(options openOptions) openOptions {

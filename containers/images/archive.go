@@ -14,6 +14,10 @@ import (
 	"time"
 )
 
+// errStaleArchive is that the archive's copy of a suite is past its validity
+// date.
+var errStaleArchive = errors.New("the archive's copy of this suite is past its validity date")
+
 // bootstrap builds the base of a suite from the Debian archive on the host and
 // imports it. Two of the same archive are byte for byte the same.
 func bootstrap(ctx context.Context, engine Engine, suite, tag string, stale bool) error {
@@ -91,7 +95,8 @@ func bootstrapError(err error, said string) error {
 	advice := ""
 	switch {
 	case strings.Contains(said, "is not valid anymore") || strings.Contains(said, "is expired"):
-		advice = "\nThe archive's copy of this suite is past its validity date. If that is the mirror's lateness and not an attack, accept it explicitly (--stale-archive)."
+		err = fmt.Errorf("%w: %w", err, errStaleArchive)
+		advice = "\nIf that is the mirror's lateness and not an attack, accept it explicitly (--stale-archive)."
 	case strings.Contains(said, "Temporary failure resolving") || strings.Contains(said, "Could not connect"):
 		advice = "\nThe Debian archive can't be reached from this machine."
 	case strings.Contains(said, "does not have a Release file") || strings.Contains(said, "404  Not Found"):

@@ -19,16 +19,13 @@ func ours(suite string) map[string]string {
 	return map[string]string{LabelOurs: "1", LabelSuite: suite}
 }
 
-// baseTags are the two names of a suite's base image. The archive's build does
-// not take the registry's name: whoever pulls debian:bookworm-slim later, or
-// builds something else from it, must get the registry's.
-func baseTags(suite string, stale bool) (registry, archive string) {
+// baseTags are the names of a suite's base image. The archive's build does not
+// take the registry's name: whoever pulls debian:bookworm-slim later, or builds
+// something else from it, must get the registry's. An archive whose validity
+// date was not looked at is another base.
+func baseTags(suite string) (registry, archive, unchecked string) {
 	archive = "zmqmatrix-base:" + suite
-	if stale {
-		// An archive whose validity date was not looked at is another base.
-		archive += "-unchecked"
-	}
-	return "debian:" + suite + "-slim", archive
+	return "debian:" + suite + "-slim", archive, archive + "-unchecked"
 }
 
 // Base is the base image of a Debian suite: the registry's if the engine has
@@ -55,8 +52,12 @@ func (m *Maker) Base(ctx context.Context, suite string) (Image, error) {
 }
 
 func (m *Maker) findOrMakeBase(ctx context.Context, suite string) (Image, error) {
-	registryTag, archiveTag := baseTags(suite, m.StaleArchive)
-	for _, tag := range []string{registryTag, archiveTag} {
+	registryTag, archiveTag, uncheckedTag := baseTags(suite)
+	known := []string{registryTag, archiveTag}
+	if m.StaleArchive {
+		known = append(known, uncheckedTag)
+	}
+	for _, tag := range known {
 		base, err := m.find(ctx, tag)
 		if err == nil || !errors.Is(err, ErrNoImage) {
 			return base, err
@@ -76,14 +77,22 @@ func (m *Maker) findOrMakeBase(ctx context.Context, suite string) (Image, error)
 		m.say("base %s: no registry answers (%v); building from the Debian archive instead", suite, err)
 	}
 	m.say("base %s: mmdebstrap from the Debian archive, about half a minute", suite)
-	if err := m.bootstrap(ctx, m.Engine, suite, archiveTag, m.StaleArchive); err != nil {
-		return Image{}, err
+	made := archiveTag
+	err := m.bootstrap(ctx, m.Engine, suite, made, false)
+	if m.StaleArchive && errors.Is(err, errStaleArchive) {
+		// Only where it is needed: the other suites are what they always are.
+		m.say("base %s: the archive's copy is past its validity date; taken all the same, as asked for", suite)
+		made = uncheckedTag
+		err = m.bootstrap(ctx, m.Engine, suite, made, true)
 	}
-	base, err := m.find(ctx, archiveTag)
 	if err != nil {
 		return Image{}, err
 	}
-	m.say("base %s: %s is ready", suite, archiveTag)
+	base, err := m.find(ctx, made)
+	if err != nil {
+		return Image{}, err
+	}
+	m.say("base %s: %s is ready", suite, made)
 	return base, nil
 }
 

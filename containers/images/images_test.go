@@ -243,6 +243,8 @@ func TestBase_is_taken_where_it_costs_least(t *testing.T) {
 			Image{Tag: "zmqmatrix-base:sid", ID: "sha256:imported", Size: 5_000_000}, []string{"pull debian:sid-slim", "import zmqmatrix-base:sid"}, ""},
 		{"an unchecked base is taken when that was accepted", &fakeEngine{tags: map[string]string{"zmqmatrix-base:sid-unchecked": "sha256:3"}}, true,
 			Image{Tag: "zmqmatrix-base:sid-unchecked", ID: "sha256:3", Size: 5_000_000}, nil, ""},
+		{"an archive that is valid is checked, whatever was accepted", &fakeEngine{pullErr: refused}, true,
+			Image{Tag: "zmqmatrix-base:sid", ID: "sha256:imported", Size: 5_000_000}, []string{"pull debian:sid-slim", "import zmqmatrix-base:sid"}, "zmqmatrix-base:sid is ready"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			made, log := maker(t, row.engine, t.TempDir())
@@ -254,6 +256,26 @@ func TestBase_is_taken_where_it_costs_least(t *testing.T) {
 			assert.Contains(t, log.String(), row.logSays)
 		})
 	}
+}
+
+func TestBase_of_an_archive_past_its_validity_date(t *testing.T) {
+	engine := &fakeEngine{pullErr: errors.New("refused")}
+	made, log := maker(t, engine, t.TempDir())
+	made.bootstrap = func(ctx context.Context, engine Engine, _, tag string, stale bool) error {
+		if !stale {
+			return fmt.Errorf("mmdebstrap: %w", errStaleArchive)
+		}
+		return engine.Import(ctx, tag, strings.NewReader("root file system"), nil)
+	}
+	_, err := made.Base(t.Context(), "sid")
+	require.ErrorIs(t, err, errStaleArchive, "it is for a person to accept")
+
+	made.StaleArchive = true
+	base, err := made.Base(t.Context(), "sid")
+	require.NoError(t, err)
+	assert.Equal(t, "zmqmatrix-base:sid-unchecked", base.Tag)
+	assert.Equal(t, []string{"pull debian:sid-slim", "import zmqmatrix-base:sid-unchecked"}, engine.asked)
+	assert.Contains(t, log.String(), "past its validity date; taken all the same, as asked for")
 }
 
 func TestBase_asks_a_registry_that_refused_only_once(t *testing.T) {
@@ -298,6 +320,7 @@ func TestBootstrap_that_fails_in_the_middle_imports_nothing_and_says_what_to_do(
 	engine := &fakeEngine{tags: map[string]string{}}
 	err := bootstrap(t.Context(), engine, "sid", "tag", false)
 	require.ErrorContains(t, err, "exit status 3")
+	assert.ErrorIs(t, err, errStaleArchive)
 	assert.ErrorContains(t, err, "E: Release file for x is not valid anymore")
 	assert.ErrorContains(t, err, "--stale-archive")
 	assert.Empty(t, engine.tags)
@@ -460,12 +483,13 @@ func TestTarget_that_fails_names_the_step_and_the_outputs_end(t *testing.T) {
 	assert.Equal(t, outputLines, strings.Count(text, "\nline ")+1)
 }
 
-func TestTarget_whose_package_the_suite_lacks_is_unavailable(t *testing.T) {
+func TestTarget_whose_package_the_suite_lacks_is_an_error_and_not_unavailable(t *testing.T) {
 	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}, buildErr: errors.New("returned a non-zero code: 100"),
 		buildSays: "Step 2/2 : RUN apt-get install abcl\nE: Unable to locate package abcl\n"}
 	made, _ := maker(t, engine, tinyModule(t))
 	_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
-	assert.ErrorIs(t, err, matrix.ErrUnavailable)
+	require.ErrorContains(t, err, "the suite has no package of a name that targets/tiny/Dockerfile or its target.yaml gives")
+	assert.NotErrorIs(t, err, matrix.ErrUnavailable)
 }
 
 func TestTarget_whose_archive_could_not_be_read_is_an_error_and_not_unavailable(t *testing.T) {

@@ -322,8 +322,8 @@ func (l *stepLog) Write(text []byte) (int, error) {
 }
 
 // explain is a failed build's error: the failing step and the output's end. A
-// package that the suite does not have is no fault of ours, so it makes the
-// client unavailable.
+// package that the suite does not have is our mistake too, for the target says
+// that it does: misspelt, or withdrawn since. As not-run it would hide.
 func (l *stepLog) explain(dockerfile string, err error) error {
 	said := l.String()
 	l.mutex.Lock()
@@ -340,7 +340,7 @@ func (l *stepLog) explain(dockerfile string, err error) error {
 	}
 	for _, sign := range []string{"E: Unable to locate package", "has no installation candidate"} {
 		if strings.Contains(said, sign) {
-			return fmt.Errorf("%w: %w", matrix.ErrUnavailable, failure)
+			return fmt.Errorf("the suite has no package of a name that %s or its target.yaml gives, or has it no longer: %w", dockerfile, failure)
 		}
 	}
 	return failure
