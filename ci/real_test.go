@@ -237,10 +237,14 @@ func bindingFromElsewhere(t *testing.T, runtime, cache string) {
 		for _, client := range published.Targets {
 			if client.Binding == "stand-in" {
 				assert.Equal(t, copied, client.Source.From)
+				assert.True(t, client.Source.Folder)
 			} else {
 				assert.Nil(t, client.Source)
 			}
 			assert.Positive(t, client.Size)
+		}
+		for _, cell := range published.Cells {
+			assert.Equal(t, cell.Binding == "stand-in", strings.HasSuffix(cell.Replay, " --binding-source stand-in="+copied), cell.Replay)
 		}
 		return clientsIn(t, folder.file(last, recordName)), end.stderr
 	}

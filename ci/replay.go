@@ -12,6 +12,7 @@ import (
 
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
 type replayCommand struct {
@@ -38,6 +39,7 @@ type replayed struct {
 	Env     map[string]string `json:"env"`
 	Seed    uint64            `json:"seed"` // of the run
 	Stdout  string            `json:"stdout"`
+	Again   string            `json:"again"` // the command that repeats it
 	matrix.Attempt
 }
 
@@ -158,7 +160,7 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 				number++
 				shown := replayed{
 					Command: made.task.Command, Env: made.task.Env, Seed: header.Seed,
-					Stdout: string(made.account.Stdout), Attempt: *event.Attempt,
+					Stdout: string(made.account.Stdout), Attempt: *event.Attempt, Again: c.again(cell, header.Seed),
 				}
 				shown.Traced = made.task.Trace
 				if s.json {
@@ -185,6 +187,19 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 		return fmt.Errorf("the harness failed: %s", verdict.Reason)
 	}
 	return printing
+}
+
+// again is the command that repeats the attempt, with what was given to this
+// one.
+func (c *replayCommand) again(cell matrix.Cell, seed uint64) string {
+	command := fmt.Sprintf("zmqmatrix replay %s --seed %d", cell, seed)
+	if c.Runtime != "auto" {
+		command += " --runtime " + c.Runtime
+	}
+	if folder, named := c.BindingSource[cell.Binding]; named {
+		command += " --binding-source " + results.ShellWord(cell.Binding+"="+folder)
+	}
+	return command
 }
 
 // nowhere records nothing: a replay leaves no run behind.
@@ -361,6 +376,6 @@ func (r replayed) text() string {
 		finding += ": " + r.Finding.Reason
 	}
 	block(finding)
-	block(fmt.Sprintf("again with the same bytes: zmqmatrix replay %s --seed %d", evidence.Cell, r.Seed))
+	block("again with the same bytes: " + r.Again)
 	return out.String()
 }

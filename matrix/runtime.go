@@ -57,8 +57,12 @@ type Place interface {
 
 // Source is the origin of a binding that comes from elsewhere.
 type Source struct {
-	From   string `json:"from"`   // the folder, or what it was fetched from
-	Digest string `json:"digest"` // "sha256:…" of the tree
+	From   string `json:"from"`             // the folder as it was named, or what it was fetched from
+	Folder bool   `json:"folder,omitempty"` // From is a folder
+	// Revision is the commit that the folder is a working copy of, "" if it is
+	// none or git can't tell; "-dirty" follows if files were changed since.
+	Revision string `json:"revision,omitempty"`
+	Digest   string `json:"digest"` // "sha256:…" of the tree
 }
 
 // Bounds are the limits of one attempt. Zero means none.

@@ -83,7 +83,7 @@ func (e *explanation) cell(v view, cell Cell) {
 	}
 	feature := v.features[cell.Feature]
 	fmt.Fprintf(e, "%s\n", visible(cell.Key().String()))
-	about := titled(client) + ", binding " + cell.Binding
+	about := titled(client) + ", binding " + client.bindingAndSource()
 	if cell.Libzmq != "" {
 		about += ", libzmq " + cell.Libzmq
 	}
@@ -125,7 +125,7 @@ func (e *explanation) cell(v view, cell Cell) {
 	}
 	if best := bestOf(techniques); cell.Outcome != matrix.Pass && best.Outcome == matrix.Pass {
 		e.say("mended by", strings.TrimSpace(visible(best.Technique)+". "+techniqueAdvice[best.Technique])+
-			"\nzmqmatrix explain "+shellWord(visible(best.Key().String())))
+			"\nzmqmatrix explain "+ShellWord(visible(best.Key().String())))
 	} else if advice := techniqueAdvice[cell.Technique]; advice != "" {
 		e.say("technique", visible(cell.Technique)+": "+advice)
 	}

@@ -2,6 +2,7 @@ package results
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -62,10 +63,18 @@ func (r row) title() string {
 	return visible(r.clients[0].Title + " (" + r.name() + ")")
 }
 
-// sayings are what is to be known of a row's clients beside their cells: who
-// measured them, and why nothing was or can be believed.
+// sayings are what is to be known of a row's clients beside their cells: which
+// source of a binding from elsewhere was measured, by whom, and why nothing was
+// or can be believed.
 func sayings(r row) []string {
 	var said []string
+	sources := map[string]bool{}
+	for _, client := range r.clients {
+		if client.Source != nil {
+			sources["Measured: "+client.bindingAndSource()+"."] = true
+		}
+	}
+	said = append(said, slices.Sorted(maps.Keys(sources))...)
 	for _, client := range r.all() {
 		saying := ""
 		switch {

@@ -26,21 +26,22 @@ func templateOf(name, source string) *template.Template {
 }
 
 var pageFunctions = template.FuncMap{
-	"show":      func(text any) string { return visible(fmt.Sprint(text)) },
-	"showLines": func(text string) string { return strings.TrimRight(visibleLines(text), "\n") },
-	"onWeb":     func(homepage string) bool { return strings.HasPrefix(homepage, "https://") },
-	"mark":      mark,
-	"short":     func(feature Feature) string { return visible(strings.TrimPrefix(feature.Name, feature.Group+"/")) },
-	"value":     value,
-	"inWords":   inWords,
-	"stopped":   stopped,
-	"date":      func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 MST") },
-	"advice":    func(technique string) string { return techniqueAdvice[technique] },
-	"facts":     func(dossier *matrix.Dossier) [][2]string { return facts(*dossier) },
-	"ended":     Account.ended,
-	"saw":       Socket.saw,
-	"credit":    func(by *Contributor) string { return by.credit() },
-	"number":    func(index int) int { return index + 1 },
+	"show":             func(text any) string { return visible(fmt.Sprint(text)) },
+	"showLines":        func(text string) string { return strings.TrimRight(visibleLines(text), "\n") },
+	"onWeb":            func(homepage string) bool { return strings.HasPrefix(homepage, "https://") },
+	"mark":             mark,
+	"short":            func(feature Feature) string { return visible(strings.TrimPrefix(feature.Name, feature.Group+"/")) },
+	"value":            value,
+	"inWords":          inWords,
+	"stopped":          stopped,
+	"date":             func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 MST") },
+	"advice":           func(technique string) string { return techniqueAdvice[technique] },
+	"facts":            func(dossier *matrix.Dossier) [][2]string { return facts(*dossier) },
+	"ended":            Account.ended,
+	"saw":              Socket.saw,
+	"credit":           func(by *Contributor) string { return by.credit() },
+	"bindingAndSource": Client.bindingAndSource,
+	"number":           func(index int) int { return index + 1 },
 }
 
 // Page renders the results as one HTML page that needs nothing else: no

@@ -338,7 +338,7 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 			Target: name.Target, Implementation: implementation, Version: client.Version, Binding: name.Binding, Libzmq: client.Libzmq,
 			Feature: name.Feature, Technique: name.Technique, Outcome: verdict.Outcome, Signal: bounded(verdict.Signal, mostName),
 			Layer: verdict.Layer, Reason: bounded(verdict.Reason, mostReason), Attempts: verdict.Attempts, Passes: verdict.Passes,
-			Image: client.Image, Replay: replayOf(name), Evidence: measured.shown(),
+			Image: client.Image, Replay: replayOf(name, client), Evidence: measured.shown(),
 		})
 		p.Run.Attempts += verdict.Attempts
 		p.Run.Reused += measured.reused
@@ -403,8 +403,12 @@ func bestOf(techniques []Cell) Cell {
 	return best
 }
 
-// replayOf is the command that measures a cell again.
-func replayOf(cell matrix.Cell) string {
-	return fmt.Sprintf("zmqmatrix run --target %s --binding %s --feature %s --technique %s",
-		shellWord(cell.Target), shellWord(cell.Binding), shellWord(cell.Feature), shellWord(cell.Technique))
+// replayOf is the command that measures a client's cell again.
+func replayOf(cell matrix.Cell, client Client) string {
+	command := fmt.Sprintf("zmqmatrix run --target %s --binding %s --feature %s --technique %s",
+		ShellWord(cell.Target), ShellWord(cell.Binding), ShellWord(cell.Feature), ShellWord(cell.Technique))
+	if source := client.Source; source != nil && source.Folder {
+		command += " --binding-source " + ShellWord(cell.Binding+"="+source.From)
+	}
+	return command
 }

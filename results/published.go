@@ -109,6 +109,31 @@ func (c Contributor) credit() string {
 	return visible(fmt.Sprintf("%s, %s, key %s", c.Name, c.Finished.UTC().Format("2006-01-02"), c.Key))
 }
 
+// bindingAndSource is the client's binding with its version and, if it comes from
+// elsewhere, what was measured of it.
+func (c Client) bindingAndSource() string {
+	text := c.Binding
+	if c.BindingVersion != "" {
+		text += " " + c.BindingVersion
+	}
+	if c.Source != nil {
+		text += " (" + sourceText(*c.Source) + ")"
+	}
+	return visible(text)
+}
+
+// sourceText is the origin of a binding's source, in words.
+func sourceText(source matrix.Source) string {
+	text := "from " + source.From
+	if source.Folder {
+		text = "from the folder " + source.From
+	}
+	if source.Revision != "" {
+		text += ", revision " + source.Revision
+	}
+	return text + ", source digest " + source.Digest
+}
+
 // measuredBy is the fingerprint of whoever measured the client, "" for the run
 // itself.
 func (c Client) measuredBy() string {

@@ -145,7 +145,7 @@ func Sign(path string, private []byte) (fingerprint string, err error) {
 	var locked *ssh.PassphraseMissingError
 	switch {
 	case errors.As(err, &locked):
-		return "", fmt.Errorf("the key has a passphrase, which is for ssh-keygen to ask: ssh-keygen -Y sign -n %s -f KEY %s", SignatureNamespace, shellWord(path))
+		return "", fmt.Errorf("the key has a passphrase, which is for ssh-keygen to ask: ssh-keygen -Y sign -n %s -f KEY %s", SignatureNamespace, ShellWord(path))
 	case err != nil:
 		return "", fmt.Errorf("reading the key: %w; `zmqmatrix results keygen` makes one", err)
 	case signer.PublicKey().Type() != ssh.KeyAlgoED25519:

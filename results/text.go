@@ -79,8 +79,8 @@ func stopped(text string) string {
 	return text + "."
 }
 
-// shellWord is text as one word of a POSIX shell.
-func shellWord(text string) string {
+// ShellWord is text as one word of a POSIX shell.
+func ShellWord(text string) string {
 	plain := func(r rune) bool {
 		return r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("@%+=:,./_-", r))
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -46,9 +47,14 @@ type File struct {
 }
 
 // Read reads the tree of a folder and holds it to define each of the ASDF
-// systems. from says in the record where it came from; empty for the folder's
-// own path.
+// systems. from says in the record where it came from; empty for a folder that
+// somebody named, which is recorded as they named it: an absolute path says
+// nothing to others who read the results.
 func Read(folder, from string, systems ...string) (*Tree, error) {
+	origin := matrix.Source{From: from}
+	if from == "" {
+		origin = matrix.Source{From: filepath.Clean(folder), Folder: true, Revision: revision(folder)}
+	}
 	folder, err := filepath.Abs(folder)
 	if err != nil {
 		return nil, fmt.Errorf("folder of the binding: %w", err)
@@ -65,10 +71,7 @@ func Read(folder, from string, systems ...string) (*Tree, error) {
 	if folder, err = filepath.EvalSymlinks(folder); err != nil {
 		return nil, fmt.Errorf("folder of the binding: %w", err)
 	}
-	if from == "" {
-		from = folder
-	}
-	tree := &Tree{Source: matrix.Source{From: from}}
+	tree := &Tree{Source: origin}
 	if err := tree.read(folder); err != nil {
 		return nil, err
 	}
@@ -79,6 +82,20 @@ func Read(folder, from string, systems ...string) (*Tree, error) {
 	}
 	tree.Source.Digest = tree.digest()
 	return tree, nil
+}
+
+// revision is the commit that the folder is a working copy of. It is told for
+// people, beside the digest: where git is missing or the folder is none of its,
+// there is nothing to tell.
+func revision(folder string) string {
+	// Not what the folder's own settings would have git run.
+	command := exec.Command("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", folder,
+		"describe", "--always", "--exclude=*", "--abbrev=40", "--dirty")
+	out, err := command.Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // Names that are no part of a source: version control's folders, and what a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -59,17 +60,49 @@ func TestRead_takes_what_is_source_and_nothing_else(t *testing.T) {
 	tree, err := Read(folder, "", "stand-in", "stand-in/tests")
 	require.NoError(t, err)
 	assert.Equal(t, []string{".version", "inside.lisp", "src/a.lisp", "src/up.lisp", "stand-in.asd", "stand-in.lisp"}, pathsOf(tree))
-	assert.Equal(t, folder, tree.From)
+	assert.Equal(t, matrix.Source{From: folder, Folder: true, Digest: tree.Digest}, tree.Source)
 
 	copied := filepath.Join(t.TempDir(), "copy")
 	require.NoError(t, tree.Write(copied))
 	again, err := Read(copied, "elsewhere", "stand-in")
 	require.NoError(t, err)
 	assert.Equal(t, tree.Digest, again.Digest, "a copy is the same source")
-	assert.Equal(t, "elsewhere", again.From)
+	assert.Equal(t, matrix.Source{From: "elsewhere", Digest: tree.Digest}, again.Source)
 	content, err := os.ReadFile(filepath.Join(copied, "src/up.lisp"))
 	require.NoError(t, err)
 	assert.Equal(t, "(in-package :cl-user)", string(content))
+}
+
+func TestRevision_is_the_working_copys(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644))
+	}
+	git := func(arguments ...string) {
+		command := exec.Command("git", append([]string{"-C", folder, "-c", "user.name=n", "-c", "user.email=e@example.org"}, arguments...)...)
+		said, err := command.CombinedOutput()
+		require.NoError(t, err, "%s", said)
+	}
+	write("stand-in.asd", `(defsystem "stand-in")`)
+	git("init", "--quiet")
+	t.Chdir(filepath.Dir(folder))
+	named := "./" + filepath.Base(folder)
+	read := func() matrix.Source {
+		tree, err := Read(named, "", "stand-in")
+		require.NoError(t, err)
+		return tree.Source
+	}
+	assert.Empty(t, read().Revision, "there is no commit yet")
+	assert.Equal(t, filepath.Base(folder), read().From, "as it was named")
+
+	git("add", ".")
+	git("commit", "--quiet", "--message=first")
+	assert.Regexp(t, "^[0-9a-f]{40}$", read().Revision)
+	// Whatever the working copy's settings say, none of its programs is run.
+	git("config", "core.fsmonitor", "touch "+filepath.Join(folder, "ran")+"; false")
+	write("stand-in.asd", `(defsystem "stand-in" :version "2")`)
+	assert.Regexp(t, "^[0-9a-f]{40}-dirty$", read().Revision)
+	assert.NoFileExists(t, filepath.Join(folder, "ran"))
 }
 
 func TestDigest_changes_with_what_a_Lisp_would_load(t *testing.T) {
