@@ -92,6 +92,9 @@ type Attempt struct {
 	// Shared attempts ran while others might: a hang of theirs does not count,
 	// since their company may be the cause, and is tried again alone.
 	Shared bool `json:"shared,omitempty"`
+	// HungAlone: an earlier attempt of the cell hung with the machine to itself,
+	// so that a hang is no longer put down to company.
+	HungAlone bool `json:"hung_alone,omitempty"`
 	// ReusedFrom is the run that made the attempt, if it was not this one.
 	ReusedFrom string   `json:"reused_from,omitempty"`
 	Evidence   Evidence `json:"evidence"`
@@ -100,7 +103,7 @@ type Attempt struct {
 
 // Counts tells whether the attempt counts towards the verdict.
 func (a Attempt) Counts() bool {
-	return !a.Traced && !(a.Shared && a.Finding.Outcome == Hang)
+	return !a.Traced && !(a.Shared && !a.HungAlone && a.Finding.Outcome == Hang)
 }
 
 // Verdict is what the judge concludes from a cell's attempts.

@@ -409,7 +409,7 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 		if err != nil {
 			return err
 		}
-		if attempt, err = r.attempt(ctx, client, feature, cell, 1, "", true, false); err != nil {
+		if attempt, err = r.attempt(ctx, client, feature, cell, Attempt{Number: 1}, true); err != nil {
 			return err
 		}
 		if attempt.Finding.Outcome != Error {
@@ -455,7 +455,8 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 	var findings []Finding
 	var slowest time.Duration
 	reused, traces, hasDossier := 0, 0, false
-	wrong, hung := false, false
+	wrong, hung := false, false           // as long as company may be the cause
+	wrongAlone, hungAlone := false, false // it is not
 	decision := Decide(feature, cell, nil, r.Repeat)
 	for decision.More || decision.Dossier && !hasDossier {
 		number++
@@ -474,12 +475,15 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 			}
 		} else {
 			// What goes wrong where timing matters is tried again with the
-			// machine to itself, and so is what did not end in time.
-			if err = client.turn.next(ctx, r.urgency(client.PlannedClient), hung || wrong && feature.Timing); err != nil {
+			// machine to itself, and so is what did not end in time, until it
+			// went wrong so: others need not wait for what is no fault of theirs.
+			alone := hung && !hungAlone || wrong && feature.Timing && !wrongAlone
+			if err = client.turn.next(ctx, r.urgency(client.PlannedClient), alone); err != nil {
 				return Verdict{}, err
 			}
 			r.observe(Event{Kind: EventAttempting, Cell: cell})
-			if attempt, err = r.attempt(ctx, client, feature, cell, number, key, account.Trusted, traced); err != nil {
+			attempt = Attempt{Number: number, Key: key, Traced: traced, HungAlone: hungAlone}
+			if attempt, err = r.attempt(ctx, client, feature, cell, attempt, account.Trusted); err != nil {
 				return Verdict{}, err
 			}
 			err = r.append(Line{Type: LineAttempt, Attempt: &attempt})
@@ -494,12 +498,11 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 			hasDossier = dossier != nil && dossier.Backtrace != "" || traces == tracedAttempts
 			continue
 		}
-		switch attempt.Finding.Outcome {
-		case Pass, Unsupported, Error:
-		case Hang:
-			wrong, hung = true, true
-		default:
-			wrong = true
+		if red := attempt.Finding.Outcome.Red() && attempt.Finding.Outcome != Unsupported; red {
+			wrong, wrongAlone = true, wrongAlone || !attempt.Shared
+		}
+		if attempt.Finding.Outcome == Hang {
+			hung, hungAlone = true, hungAlone || !attempt.Shared
 		}
 		if !attempt.Counts() {
 			continue
@@ -598,14 +601,13 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 	return compared
 }
 
-// attempt makes one attempt. An error means that the run can't go on; a fault
-// of the harness in this one attempt is evidence of the outcome Error.
-func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, number int, key string, trusted, traced bool) (Attempt, error) {
-	attempt := Attempt{
-		Number: number, Key: key, Started: time.Now().UTC(), Traced: traced,
-		Shared: !client.turn.alone && r.slots.size > 1,
-	}
-	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, number, ""), Params: feature.Params}
+// attempt makes one attempt, of which the caller has filled in what it knows. An
+// error means that the run can't go on; a fault of the harness in this one
+// attempt is evidence of the outcome Error.
+func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, attempt Attempt, trusted bool) (Attempt, error) {
+	attempt.Started = time.Now().UTC()
+	attempt.Shared = !client.turn.alone && r.slots.size > 1
+	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, attempt.Number, ""), Params: feature.Params}
 	if err := r.perform(ctx, client, feature, &attempt); err != nil {
 		if ctx.Err() != nil {
 			return Attempt{}, ctx.Err()

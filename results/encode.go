@@ -147,6 +147,9 @@ func appendAttempt(b []byte, attempt *matrix.Attempt) ([]byte, error) {
 	if attempt.Shared {
 		b = putFlag(b, "shared", true)
 	}
+	if attempt.HungAlone {
+		b = putFlag(b, "hung_alone", true)
+	}
 	b = putOptional(b, "reused_from", attempt.ReusedFrom)
 	if b, err = appendEvidence(putKey(b, "evidence"), &attempt.Evidence); err != nil {
 		return b, err
