@@ -34,6 +34,7 @@ type eventLine struct {
 	Cell    *matrix.Cell          `json:"cell,omitempty"`    // "attempting", "attempt"
 	Attempt *attemptLine          `json:"attempt,omitempty"`
 	Verdict *matrix.Verdict       `json:"verdict,omitempty"`
+	Control *matrix.ControlResult `json:"control,omitempty"`
 
 	// "finished"
 	Footer *matrix.Footer `json:"footer,omitempty"` // missing when the run was stopped
@@ -102,6 +103,8 @@ func (w *eventWriter) Observe(event matrix.Event) {
 		}
 	case matrix.EventVerdict:
 		line.Event, line.Verdict = "verdict", event.Verdict
+	case matrix.EventControl:
+		line.Event, line.Control = "control", event.Control
 	}
 	w.write(line)
 }

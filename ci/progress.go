@@ -86,6 +86,10 @@ func (p *plainLines) line(event matrix.Event) string {
 			return strings.ReplaceAll(printableLines(line), "\n", "\n  ")
 		}
 		return printable(line)
+	case matrix.EventControl:
+		if !event.Control.Held() {
+			return "control misjudged: " + printable(event.Control.Text())
+		}
 	case matrix.EventVerdict:
 		p.decided++
 		return fmt.Sprintf("[%*d/%d] %s", len(fmt.Sprint(p.total)), p.decided, p.total, printable(verdictLine(event.Verdict)))

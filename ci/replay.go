@@ -90,10 +90,17 @@ func planOfCell(known []matrix.Target, catalogue []matrix.Feature, text string) 
 	if asked.Technique != "" {
 		selection.Techniques = []string{asked.Technique}
 	}
+	if slices.ContainsFunc(known, func(target matrix.Target) bool {
+		return target.Role == matrix.RoleNegativeControl && strings.HasPrefix(asked.Target+"@", target.Name+"@")
+	}) {
+		// Those can't be selected, for they are in every plan.
+		selection = matrix.Selection{}
+	}
 	plan, err := matrix.MakePlan(known, catalogue, selection)
 	if err != nil {
 		return matrix.Plan{}, err
 	}
+	plan.Clients, plan.Controls = slices.Concat(plan.Clients, plan.Controls), nil
 	plan.Clients = slices.DeleteFunc(plan.Clients, func(client matrix.PlannedClient) bool {
 		return client.Client().Target != asked.Target && client.Target.Name != asked.Target || client.Binding.Name != asked.Binding
 	})
@@ -107,10 +114,22 @@ func planOfCell(known []matrix.Target, catalogue []matrix.Feature, text string) 
 		}
 		return 1
 	})
+	if len(plan.Clients) == 0 {
+		return matrix.Plan{}, &matrix.SelectionError{}
+	}
 	plan.Clients = plan.Clients[:1]
 	client := &plan.Clients[0]
-	// The control is planned with techniques that were not asked for, too.
-	client.Cells = slices.DeleteFunc(client.Cells, func(cell matrix.Cell) bool { return asked.Technique != "" && cell.Technique != asked.Technique })[:1]
+	if client.Target.Role == matrix.RoleNegativeControl {
+		client.Target.Role = "" // it is looked at, and nothing is judged by it
+	}
+	// Controls are planned with cells that were not asked for, too.
+	client.Cells = slices.DeleteFunc(slices.Clone(client.Cells), func(cell matrix.Cell) bool {
+		return cell.Feature != asked.Feature || asked.Technique != "" && cell.Technique != asked.Technique
+	})
+	if len(client.Cells) == 0 {
+		return matrix.Plan{}, &matrix.SelectionError{}
+	}
+	client.Cells = client.Cells[:1]
 	plan.Cells = 1
 	return plan, nil
 }
@@ -139,6 +158,7 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 		}
 	}()
 	var verdict *matrix.Verdict
+	var found matrix.Finding // of the last attempt
 	number := 0
 	var printing error
 	_, err = matrix.Run(ctx, matrix.Options{
@@ -158,6 +178,7 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 			case matrix.EventAttempt:
 				made := watched.made(number)
 				number++
+				found = event.Attempt.Finding
 				shown := replayed{
 					Command: made.task.Command, Env: made.task.Env, Seed: header.Seed,
 					Stdout: string(made.account.Stdout), Attempt: *event.Attempt, Again: c.again(cell, header.Seed),
@@ -183,7 +204,8 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 	switch {
 	case verdict.Outcome == matrix.NotRun:
 		return &exitError{exitNothingRan, fmt.Errorf("%s can't be had here: %s", cell.Client(), verdict.Reason)}
-	case verdict.Outcome == matrix.Error:
+	case verdict.Outcome == matrix.Error && found.Outcome != matrix.Hang:
+		// A hang is no verdict without a control that passed, and was seen all the same.
 		return fmt.Errorf("the harness failed: %s", verdict.Reason)
 	}
 	return printing

@@ -450,9 +450,9 @@ func boundLine(bound matrix.Bound) string {
 func verdictOn(run *runPlan, catalogue []matrix.Feature, tally *tally, footer matrix.Footer) error {
 	var misjudged, unjudged []string
 	for _, control := range footer.Controls {
-		text := fmt.Sprintf("  %s must be %s and was %s: %s", control.Name, control.Expected, control.Outcome, control.Reason)
+		text := "  " + printable(control.Text())
 		switch {
-		case control.Outcome == control.Expected:
+		case control.Held():
 		case control.Outcome == matrix.Error || control.Outcome == matrix.NotRun:
 			unjudged = append(unjudged, text)
 		default:
@@ -512,7 +512,9 @@ func (t *tally) count() int {
 func selected(run *runPlan, catalogue []matrix.Feature) ([]matrix.Client, error) {
 	targets := slices.Clone(run.targets)
 	for i := range targets {
-		targets[i].Role = ""
+		if targets[i].Role == matrix.RolePositiveControl {
+			targets[i].Role = ""
+		}
 	}
 	plan, err := matrix.MakePlan(targets, catalogue, run.header.Selection)
 	if err != nil {

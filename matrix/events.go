@@ -8,11 +8,12 @@ type Event struct {
 	Time    time.Time
 	Kind    EventKind
 	Client  Client         // for EventPreparing, EventPrepared
-	Cell    Cell           // for EventAttempting, EventAttempt, EventVerdict
+	Cell    Cell           // for EventAttempting, EventAttempt, EventVerdict, EventControl
 	Text    string         // for EventStage and EventPreparing
 	Account *ClientAccount // for EventPrepared
 	Attempt *Attempt       // for EventAttempt
 	Verdict *Verdict       // for EventVerdict
+	Control *ControlResult // for EventControl
 }
 
 // EventKind says what happened.
@@ -26,4 +27,5 @@ const (
 	EventAttempting                  // an attempt begins
 	EventAttempt                     // an attempt ended
 	EventVerdict                     // a cell is decided
+	EventControl                     // a cell of a negative control is judged
 )

@@ -3,6 +3,7 @@ package matrix
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -228,6 +229,28 @@ func disagreement(counts map[Outcome]int, shown Finding, attempts int) string {
 		}
 	}
 	return fmt.Sprintf("of %d attempts: %s; %s: %s", attempts, strings.Join(parts, ", "), shown.Outcome, shown.Reason)
+}
+
+// CheckControl compares a negative control's verdict with what it must be. A
+// verdict that is right for a wrong reason is misjudged too: a client that exits
+// with status 139 is no crash by SIGSEGV. It is pure.
+func CheckControl(expected Expectation, verdict Verdict) ControlResult {
+	result := ControlResult{Name: verdict.Cell.String(), Expected: expected.Outcome, Outcome: verdict.Outcome, Reason: verdict.Reason}
+	if verdict.Outcome != expected.Outcome {
+		return result
+	}
+	says, err := regexp.Compile(expected.Reason)
+	switch {
+	case err != nil:
+		result.Misjudged = fmt.Sprintf("what its reason must say is no regular expression: %v", err)
+	case verdict.Signal != expected.Signal:
+		result.Misjudged = fmt.Sprintf("its signal is %q and must be %q", verdict.Signal, expected.Signal)
+	case expected.Layer != "" && verdict.Layer != expected.Layer:
+		result.Misjudged = fmt.Sprintf("its layer is %q and must be %q", verdict.Layer, expected.Layer)
+	case !says.MatchString(verdict.Reason):
+		result.Misjudged = fmt.Sprintf("its reason does not say %q", expected.Reason)
+	}
+	return result
 }
 
 // Compared is what the same feature came to one and two layers down: by the same

@@ -105,6 +105,34 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestCheckControl(t *testing.T) {
+	expected := Expectation{Outcome: Crash, Signal: "SIGSEGV", Layer: LayerProbe, Reason: "^died of SIG"}
+	crashed := Verdict{Outcome: Crash, Signal: "SIGSEGV", Layer: LayerProbe, Reason: "died of SIGSEGV"}
+	for name, row := range map[string]struct {
+		change    func(*Verdict)
+		held      bool
+		misjudged string
+	}{
+		"as it must be":      {func(*Verdict) {}, true, ""},
+		"another outcome":    {func(v *Verdict) { v.Outcome = Pass }, false, ""},
+		"another signal":     {func(v *Verdict) { v.Signal = "SIGABRT" }, false, `its signal is "SIGABRT" and must be "SIGSEGV"`},
+		"no signal":          {func(v *Verdict) { v.Signal = "" }, false, `its signal is "" and must be "SIGSEGV"`},
+		"another layer":      {func(v *Verdict) { v.Layer = "" }, false, `its layer is "" and must be "probe"`},
+		"for another reason": {func(v *Verdict) { v.Reason = "exited with status 139" }, false, `its reason does not say "^died of SIG"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			verdict := crashed
+			row.change(&verdict)
+			result := CheckControl(expected, verdict)
+			assert.Equal(t, row.held, result.Held())
+			assert.Equal(t, row.misjudged, result.Misjudged)
+		})
+	}
+	// What is not expected may be anything, but for the signal.
+	assert.True(t, CheckControl(Expectation{Outcome: Fail}, Verdict{Outcome: Fail, Layer: LayerRuntime, Reason: "x"}).Held())
+	assert.False(t, CheckControl(Expectation{Outcome: Crash}, crashed).Held())
+}
+
 func TestInferLayer(t *testing.T) {
 	for name, test := range map[string]struct {
 		outcome      Outcome

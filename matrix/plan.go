@@ -45,7 +45,10 @@ func (p PlannedClient) Client() Client {
 type Plan struct {
 	Clients []PlannedClient
 	Digest  string
-	Cells   int
+	Cells   int // of the clients
+	// Controls are the negative controls with all of their cells. They are
+	// planned in every run, whatever is selected, and are no part of its results.
+	Controls []PlannedClient
 }
 
 // SelectionError says that a selection names something that does not exist, or
@@ -78,6 +81,15 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 	selectedCells := 0
 	controls := controlsOf(targets, selection)
 	for _, target := range targets {
+		if target.Role == RoleNegativeControl {
+			for _, expected := range target.Expect {
+				if !slices.ContainsFunc(catalogue, func(feature Feature) bool { return feature.Name == expected.Feature }) {
+					return Plan{}, fmt.Errorf("the control %s expects something of %q, which is no feature", target.Name, expected.Feature)
+				}
+			}
+			plan.Controls = append(plan.Controls, negativeControls(target, targets, controls)...)
+			continue
+		}
 		for _, variant := range target.Variants {
 			for _, binding := range target.Bindings {
 				control := target.Role == RolePositiveControl && controls[variant.Name]
@@ -134,6 +146,9 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 func controlsOf(targets []Target, selection Selection) map[string]bool {
 	suites := map[string]bool{}
 	for _, target := range targets {
+		if target.Role == RoleNegativeControl {
+			continue
+		}
 		for _, variant := range target.Variants {
 			for _, binding := range target.Bindings {
 				if selection.matches(target, variant) && matchesAny(selection.Bindings, binding.Name) {
@@ -167,6 +182,56 @@ func controlsOf(targets []Target, selection Selection) map[string]bool {
 		}
 	}
 	return chosen
+}
+
+// negativeControls plans a negative control beside the positive one: in one suite
+// that is run anyway, the default one if that is among them.
+func negativeControls(target Target, targets []Target, chosen map[string]bool) []PlannedClient {
+	suites := map[string]bool{}
+	for _, other := range targets {
+		for _, variant := range other.Variants {
+			if other.Role == RolePositiveControl && chosen[variant.Name] {
+				suites[variant.Suite] = true
+			}
+		}
+	}
+	var beside, usual *Variant
+	for i, variant := range target.Variants {
+		if suites[variant.Suite] && (beside == nil || variant.Default) {
+			beside = &target.Variants[i]
+		}
+		if variant.Default {
+			usual = &target.Variants[i]
+		}
+	}
+	if beside == nil {
+		beside = usual
+	}
+	var clients []PlannedClient
+	for _, binding := range target.Bindings {
+		client := PlannedClient{Target: target, Variant: *beside, Binding: binding}
+		for _, expected := range target.Expect {
+			if expected.Binding == binding.Name {
+				client.Cells = append(client.Cells, Cell{
+					Target: client.Client().Target, Binding: binding.Name, Feature: expected.Feature, Technique: expected.Technique,
+				})
+			}
+		}
+		clients = append(clients, client)
+	}
+	return clients
+}
+
+func (p PlannedClient) negative() bool { return p.Target.Role == RoleNegativeControl }
+
+// expected is what the cell of a negative control must come to, or nil.
+func (p PlannedClient) expected(cell Cell) *Expectation {
+	for i, expectation := range p.Target.Expect {
+		if expectation.Binding == cell.Binding && expectation.Feature == cell.Feature && expectation.Technique == cell.Technique {
+			return &p.Target.Expect[i]
+		}
+	}
+	return nil
 }
 
 // boolOrder puts true first.
@@ -254,6 +319,9 @@ func matchesFeature(patterns []string, name string) bool {
 func checkSelection(targets []Target, catalogue []Feature, selection Selection) error {
 	var targetNames, bindingNames, featureNames, techniqueNames []string
 	for _, target := range targets {
+		if target.Role == RoleNegativeControl {
+			continue // they are not for choosing
+		}
 		targetNames = append(targetNames, target.Name)
 		for _, variant := range target.Variants {
 			targetNames = append(targetNames, target.Name+"@"+variant.Name)

@@ -1,6 +1,9 @@
 package matrix
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // RecordSchema names the version of the run record.
 const RecordSchema = "zmqmatrix/record/v1"
@@ -138,6 +141,24 @@ type ControlResult struct {
 	Expected Outcome `json:"expected"`
 	Outcome  Outcome `json:"outcome"`
 	Reason   string  `json:"reason,omitempty"`
+	// Misjudged says what else is not as it must be: the signal, the layer or
+	// what the reason says. Empty if all is, or if the outcome itself is wrong.
+	Misjudged string `json:"misjudged,omitempty"`
+}
+
+// Held tells whether the control is judged as it must be.
+func (c ControlResult) Held() bool { return c.Outcome == c.Expected && c.Misjudged == "" }
+
+// Text is how the control was misjudged, in words.
+func (c ControlResult) Text() string {
+	text := fmt.Sprintf("%s must be %s and is %s", c.Name, c.Expected, c.Outcome)
+	if c.Misjudged != "" {
+		text += ", but " + c.Misjudged
+	}
+	if c.Reason != "" {
+		text += ": " + c.Reason
+	}
+	return text
 }
 
 // Recorder keeps the record. Append returns when the line can survive the

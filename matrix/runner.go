@@ -118,7 +118,8 @@ func (r *run) controlResults() (all []ControlResult) {
 			}
 		}
 	}
-	return all
+	slices.SortFunc(r.negatives, func(a, b ControlResult) int { return strings.Compare(a.Name, b.Name) })
+	return append(all, r.negatives...)
 }
 
 // run is one run under way.
@@ -131,15 +132,16 @@ type run struct {
 	endpoint endpointKeeper
 	slots    slots
 
-	mu      sync.Mutex // guards what follows
-	footer  Footer
-	below   map[Client]outcomes                 // of the control and the raw bindings
-	control map[string]map[string]time.Duration // slowest attempt of the control, by suite and feature it passed
-	judged  map[string][]ControlResult          // by suite
-	ran     map[string]bool                     // suites in which a client could be had that is no control
-	left    map[Client]time.Duration            // what a client's undecided cells will take, by what they took before
-	chains  map[Client]time.Duration            // what a client's preparation and attempts took
-	cpu     time.Duration                       // of all attempts
+	mu        sync.Mutex // guards what follows
+	footer    Footer
+	below     map[Client]outcomes                 // of the control and the raw bindings
+	control   map[string]map[string]time.Duration // slowest attempt of the control, by suite and feature it passed
+	judged    map[string][]ControlResult          // by suite
+	negatives []ControlResult
+	ran       map[string]bool          // suites in which a client could be had that is no control
+	left      map[Client]time.Duration // what a client's undecided cells will take, by what they took before
+	chains    map[Client]time.Duration // what a client's preparation and attempts took
+	cpu       time.Duration            // of all attempts
 
 	controls map[string]Client                   // the positive control, by suite
 	above    map[Client][][]Client               // see chainsAbove
@@ -165,7 +167,7 @@ func (r *run) observe(event Event) {
 func (r *run) clients(ctx context.Context) (err error) {
 	r.endpoint.start = r.Runtime.StartEndpoint
 	r.slots.size = r.Parallel
-	clients := make([]*client, len(r.Plan.Clients))
+	clients := make([]*client, len(r.Plan.Clients)+len(r.Plan.Controls))
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
@@ -174,7 +176,7 @@ func (r *run) clients(ctx context.Context) (err error) {
 		}
 		err = errors.Join(err, r.endpoint.close(closing))
 	}()
-	for i, planned := range r.Plan.Clients {
+	for i, planned := range slices.Concat(r.Plan.Clients, r.Plan.Controls) {
 		if planned.Control {
 			r.controls[planned.Variant.Suite] = planned.Client()
 		}
@@ -183,7 +185,7 @@ func (r *run) clients(ctx context.Context) (err error) {
 			if features[cell.Feature] == nil {
 				features[cell.Feature] = make(chan struct{})
 			}
-			r.left[planned.Client()] += r.expected(planned, cell)
+			r.left[planned.Client()] += r.took(planned, cell)
 		}
 		r.decided[planned.Client()] = features
 		clients[i] = &client{PlannedClient: planned, turn: turn{slots: &r.slots}, place: placeKeeper{prepare: func(ctx context.Context) (Place, error) {
@@ -207,6 +209,9 @@ func (r *run) clients(ctx context.Context) (err error) {
 	for _, client := range clients {
 		group.Go(func() error {
 			defer client.turn.done()
+			if client.negative() {
+				return r.negativeControl(ctx, client)
+			}
 			return r.client(ctx, client)
 		})
 	}
@@ -228,8 +233,8 @@ const introduction = ""
 // a target of time factor 1.
 const unknownTime = 200 * time.Millisecond
 
-// expected is what the cell's attempts will take, as far as that is known.
-func (r *run) expected(client PlannedClient, cell Cell) time.Duration {
+// took is what the cell's attempts will take, as far as that is known.
+func (r *run) took(client PlannedClient, cell Cell) time.Duration {
 	if r.Took != nil {
 		if took := r.Took(cell); took > 0 {
 			return took
@@ -247,7 +252,7 @@ func (r *run) belowOf(client PlannedClient) []Client {
 	var below []Client
 	for _, other := range r.Plan.Clients {
 		switch {
-		case other.Client() == client.Client() || client.Control:
+		case other.Client() == client.Client() || client.Control || client.negative():
 		case other.Control && (other.Variant.Suite == client.Variant.Suite || r.controls[client.Variant.Suite] == Client{}),
 			other.Binding.Raw && !client.Binding.Raw && other.Client().Target == client.Client().Target:
 			below = append(below, other.Client())
@@ -326,20 +331,68 @@ func (r *run) spent(client Client, wall, cpu time.Duration) {
 	r.cpu += cpu
 }
 
+// account begins what preparing the client came to.
+func (c *client) account() *ClientAccount {
+	account := &ClientAccount{
+		Client: c.Client(), Title: c.Target.Title, Family: c.Target.Family, Suite: c.Variant.Suite,
+		Packages: c.Variant.Packages, Raw: c.Binding.Raw, Control: c.Control,
+	}
+	switch {
+	case errors.Is(c.unprepared, ErrUnavailable):
+		account.NotRun = c.unprepared.Error()
+	case c.unprepared != nil:
+		account.Error = c.unprepared.Error()
+	}
+	return account
+}
+
+// unattempted is the verdict on a cell of a client that could not be prepared.
+func (a *ClientAccount) unattempted(cell Cell) (Verdict, bool) {
+	switch {
+	case a.NotRun != "":
+		return Verdict{Cell: cell, Outcome: NotRun, Reason: a.NotRun}, true
+	case a.Error != "":
+		return Verdict{Cell: cell, Outcome: Error, Reason: a.Error}, true
+	}
+	return Verdict{}, false
+}
+
+// negativeControl has a negative control's cells attempted and compares what
+// they come to with what they must. Its attempts are recorded, so that they can
+// be looked at and reused; its verdicts are no results.
+func (r *run) negativeControl(ctx context.Context, client *client) error {
+	account := client.account()
+	if account.NotRun == "" && account.Error == "" {
+		if err := r.introduce(ctx, client, account); err != nil {
+			return err
+		}
+	}
+	for _, cell := range client.Cells {
+		verdict, unattempted := account.unattempted(cell)
+		if !unattempted {
+			var err error
+			if verdict, err = r.cell(ctx, client, account, cell); err != nil {
+				return err
+			}
+		}
+		result := CheckControl(*client.expected(cell), verdict)
+		r.mu.Lock()
+		r.left[client.Client()] -= r.took(client.PlannedClient, cell)
+		r.negatives = append(r.negatives, result)
+		r.mu.Unlock()
+		r.observe(Event{Kind: EventControl, Cell: cell, Control: &result})
+	}
+	return ctx.Err()
+}
+
 // client has one client's cells decided.
 func (r *run) client(ctx context.Context, client *client) error {
 	name := client.Client()
-	account := &ClientAccount{
-		Client: name, Title: client.Target.Title, Family: client.Target.Family, Suite: client.Variant.Suite,
-		Packages: client.Variant.Packages, Raw: client.Binding.Raw, Control: client.Control,
-	}
+	account := client.account()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(client.unprepared, ErrUnavailable):
-		account.NotRun = client.unprepared.Error()
-	case client.unprepared != nil:
-		account.Error = client.unprepared.Error()
+	case account.NotRun != "" || account.Error != "":
 	default:
 		if !client.Control {
 			r.mu.Lock()
@@ -365,21 +418,15 @@ func (r *run) client(ctx context.Context, client *client) error {
 	}
 	r.observe(Event{Kind: EventPrepared, Client: name, Account: account})
 	for i, cell := range client.Cells {
-		var verdict Verdict
-		switch {
-		case account.NotRun != "":
-			verdict = Verdict{Cell: cell, Outcome: NotRun, Reason: account.NotRun}
-		case account.Error != "":
-			verdict = Verdict{Cell: cell, Outcome: Error, Reason: account.Error}
-		default:
-			if err := r.await(ctx, client, cell.Feature); err != nil {
-				return err
-			}
-			decided, err := r.cell(ctx, client, account, cell)
+		verdict, unattempted := account.unattempted(cell)
+		if !unattempted {
+			err := r.await(ctx, client, cell.Feature)
 			if err != nil {
 				return err
 			}
-			verdict = decided
+			if verdict, err = r.cell(ctx, client, account, cell); err != nil {
+				return err
+			}
 		}
 		if err := r.conclude(client.PlannedClient, verdict); err != nil {
 			return err
@@ -457,7 +504,12 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 	reused, traces, hasDossier := 0, 0, false
 	wrong, hung := false, false           // as long as company may be the cause
 	wrongAlone, hungAlone := false, false // it is not
-	decision := Decide(feature, cell, nil, r.Repeat)
+	repeat := r.Repeat
+	if client.negative() {
+		// It does the same each time, and why it crashes is known.
+		repeat, hasDossier = 1, true
+	}
+	decision := Decide(feature, cell, nil, repeat)
 	for decision.More || decision.Dossier && !hasDossier {
 		number++
 		traced := !decision.More
@@ -509,10 +561,13 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 		}
 		findings = append(findings, attempt.Finding)
 		slowest = max(slowest, attempt.Duration)
-		decision = Decide(feature, cell, findings, r.Repeat)
+		decision = Decide(feature, cell, findings, repeat)
 	}
 	verdict := decision.Verdict
 	verdict.Reused, verdict.Slowest = reused, slowest
+	if client.negative() {
+		return verdict, nil
+	}
 	r.mu.Lock()
 	r.footer.Attempts += len(findings)
 	r.footer.Reused += reused
@@ -524,7 +579,7 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 // are compared with.
 func (r *run) conclude(client PlannedClient, verdict Verdict) error {
 	r.mu.Lock()
-	r.left[client.Client()] -= r.expected(client, verdict.Cell)
+	r.left[client.Client()] -= r.took(client, verdict.Cell)
 	if verdict.Outcome.Red() {
 		if verdict.Layer == "" {
 			verdict.Layer = InferLayer(verdict.Outcome, client.Control, client.Binding.Raw, r.compared(client, verdict.Cell))
@@ -635,7 +690,7 @@ func (r *run) perform(ctx context.Context, client *client, feature Feature, atte
 			"ZM_TECHNIQUE": evidence.Cell.Technique,
 			"ZM_SEED":      strconv.FormatUint(evidence.Seed, 10),
 		},
-		Bounds: r.bounds(client.Target.Limits, client.Variant.Suite, feature),
+		Bounds: r.bounds(client.PlannedClient, feature, evidence.Cell),
 		Trace:  attempt.Traced,
 	}
 	for _, part := range client.Binding.Command {
@@ -702,12 +757,16 @@ func (r *run) controlTime(suite, feature string) time.Duration {
 }
 
 // bounds are the limits of one attempt of the feature.
-func (r *run) bounds(limits Limits, suite string, feature Feature) Bounds {
+func (r *run) bounds(client PlannedClient, feature Feature, cell Cell) Bounds {
 	r.mu.Lock()
-	control := r.controlTime(suite, feature.Name)
+	control := r.controlTime(client.Variant.Suite, feature.Name)
 	r.mu.Unlock()
+	limits := client.Target.Limits
 	factor := max(1, limits.TimeFactor)
 	wall := time.Duration(factor * float64(feature.Wall+controlFactor*control))
+	if expected := client.expected(cell); expected != nil && expected.WallSeconds > 0 {
+		wall = time.Duration(expected.WallSeconds) * time.Second
+	}
 	return Bounds{Wall: wall, CPU: cpuFactor * wall, MemoryMiB: limits.MemoryMiB, Output: outputBytes, Processes: limits.Processes}
 }
 
@@ -754,6 +813,9 @@ func (r *run) key(image string, client PlannedClient, feature Feature, cell Cell
 		text = fmt.Appendf(text, "personality %#x\n", needs.Personality)
 	}
 	text = append(appendCell(text, cell), '\n')
+	if expected := client.expected(cell); expected != nil {
+		text = fmt.Appendf(text, "wall %d\n", expected.WallSeconds)
+	}
 	digest := sha256.Sum256(append(text, r.keyTexts[feature.Name]...))
 	return hex.EncodeToString(digest[:])
 }

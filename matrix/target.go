@@ -14,7 +14,7 @@ type Target struct {
 	Homepage   string              `json:"homepage"`
 	Family     string              `json:"family"` // "common-lisp", "c", "go"
 	Licence    string              `json:"licence"`
-	Role       string              `json:"role,omitempty"` // "positive-control" for C, else empty
+	Role       string              `json:"role,omitempty"` // of a control; else empty
 	Variants   []Variant           `json:"variants"`
 	Image      Image               `json:"image"`
 	Local      Local               `json:"local"`
@@ -24,6 +24,24 @@ type Target struct {
 	Needs      *Needs              `json:"needs,omitempty"`
 	Version    []string            `json:"version"` // command that prints the version, {dir} as in Binding.Command
 	Causes     []Cause             `json:"causes,omitempty"`
+	// Expect are a negative control's cells, and what each must come to; other
+	// targets have none.
+	Expect []Expectation `json:"expect,omitempty"`
+}
+
+// Expectation is what a cell of a negative control must come to: each part that
+// is given, and the signal in any case, for a crash of another kind would be
+// another verdict.
+type Expectation struct {
+	Binding   string  `json:"binding"`
+	Feature   string  `json:"feature"`
+	Technique string  `json:"technique"` // how it misbehaves
+	Outcome   Outcome `json:"outcome"`
+	Signal    string  `json:"signal,omitempty"`
+	Layer     Layer   `json:"layer,omitempty"`
+	Reason    string  `json:"reason,omitempty"` // regular expression (package regexp) that the reason must match
+	// WallSeconds replaces the feature's limit, for what never ends: 0 leaves it.
+	WallSeconds int `json:"wall-seconds,omitempty"`
 }
 
 // Cause is why cells are red, as people found out from sources, backtraces and
@@ -57,8 +75,12 @@ func (t Target) CauseOf(verdict Verdict) *Cause {
 	return nil
 }
 
-// RolePositiveControl marks the target that must pass everything it should.
-const RolePositiveControl = "positive-control"
+// The roles of controls: the target that must pass everything it should, and
+// those that misbehave on purpose and must each get their known outcomes.
+const (
+	RolePositiveControl = "positive-control"
+	RoleNegativeControl = "negative-control"
+)
 
 // Variant is one version of a target: a Debian suite and what it installs.
 type Variant struct {

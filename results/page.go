@@ -182,7 +182,7 @@ func pageOf(published Published) page {
 	}
 	p.Invalid = published.Run.Finished.IsZero() || len(published.Controls) == 0
 	for _, control := range published.Controls {
-		p.Invalid = p.Invalid || control.Outcome != control.Expected
+		p.Invalid = p.Invalid || !control.Held()
 	}
 	for _, group := range v.groups {
 		grouped := pageGroup{Name: group}

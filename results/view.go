@@ -452,8 +452,8 @@ func (r Run) contributed() int {
 func (p Published) controlsHeld() string {
 	var wrong []string
 	for _, control := range p.Controls {
-		if control.Outcome != control.Expected {
-			wrong = append(wrong, visible(fmt.Sprintf("%s must be %s and is %s", control.Name, control.Expected, control.Outcome)))
+		if !control.Held() {
+			wrong = append(wrong, visible(control.Text()))
 		}
 	}
 	switch {

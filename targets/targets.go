@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -190,6 +191,7 @@ func (c *check) all() {
 	}
 	c.variants()
 	c.bindings()
+	c.expectations()
 	c.globs(c.target.Techniques, "techniques")
 	c.image()
 	c.file("a script", c.target.Local.Build, "local", "build")
@@ -225,6 +227,36 @@ func (c *check) bindings() {
 			c.add("a binding that comes from elsewhere is no raw one: the raw binding is what others are compared with", "bindings", i, "system")
 		}
 		c.globs(binding.Techniques, "bindings", i, "techniques")
+	}
+}
+
+// expectations holds a negative control to say what each of its cells must come
+// to, once, and others to say nothing.
+func (c *check) expectations() {
+	negative := c.target.Role == matrix.RoleNegativeControl
+	switch {
+	case negative && len(c.target.Expect) == 0:
+		c.add("a negative control expects nothing; want `expect` with its cells and what each must come to", "role")
+	case !negative && len(c.target.Expect) > 0:
+		c.add("only a negative control knows its verdicts in advance; want `role: negative-control`, or no `expect`", "expect")
+	}
+	seen := map[[3]string]bool{}
+	bindings := map[string]bool{}
+	for _, binding := range c.target.Bindings {
+		bindings[binding.Name] = true
+	}
+	for i, expected := range c.target.Expect {
+		cell := [3]string{expected.Binding, expected.Feature, expected.Technique}
+		if seen[cell] {
+			c.add(fmt.Sprintf("a second expectation of %s", strings.Join(cell[:], " ")), "expect", i)
+		}
+		seen[cell] = true
+		if !bindings[expected.Binding] {
+			c.add(fmt.Sprintf("there is no binding %q", expected.Binding), "expect", i, "binding")
+		}
+		if _, err := regexp.Compile(expected.Reason); err != nil {
+			c.add(fmt.Sprintf("no regular expression: %v", err), "expect", i, "reason")
+		}
 	}
 }
 
