@@ -20,8 +20,8 @@ type Feature struct {
 	// right beside others is right, and what goes wrong there is seen again
 	// without them.
 	Timing bool
-	// Attempts is how many attempts of a cell must pass that passes each time;
-	// 0 is 1, or timingAttempts with Timing.
+	// Attempts is how many attempts of a cell must pass at the least that passes
+	// each time; 0 is 1.
 	Attempts int
 	Wall     time.Duration // limit on a machine where the control is instant
 	// Judge concludes from evidence that closed with "done". It is pure.

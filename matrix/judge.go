@@ -3,10 +3,13 @@ package matrix
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"gonum.org/v1/gonum/mathext"
 )
 
 // UnmarshalJSON keeps whole numbers whole.
@@ -109,20 +112,49 @@ func afterStep(report Report) string {
 	return ", before its first step"
 }
 
-// Attempts needed. They are what a verdict costs, and how wrong it may be. A
-// timing-dependent cell that passes nine times of ten is taken for a pass by
-// five attempts with a probability of 0.59, so those that ever failed go on to
-// manyAttempts; one that passes once in five is taken for one that never passes
-// by 8 attempts in 0.17 of the cases, by 20 in 0.01. A hang costs its whole
-// limit each time.
+// How sure a verdict on a timing-dependent cell must be, by the interval of the
+// rate at which the cell passes (PassRate). A cell whose attempts agree is decided
+// when the interval lies on one side of the rate; one whose attempts disagree is
+// flaky, and goes on to manyAttempts, so that its rate means something.
 const (
-	timingAttempts    = 5  // of a timing-dependent cell that passes each time
-	redAttempts       = 3  // of a cell that ends red in the same way each time
-	redTimingAttempts = 8  // the same of a timing-dependent one, unless it hangs
-	manyAttempts      = 20 // when attempts disagree
-	errorAttempts     = 3  // of a cell whose every attempt was the harness's fault
-	tracedAttempts    = 3  // for a dossier: a crash does not come every time, nor does its backtrace
+	// passingRate takes 11 passes of 11. A cell that passes nine times of ten is
+	// then taken for one that always does in 0.31 of the cases.
+	passingRate = 0.75
+	// suspectRate is for a technique of a feature of which another went wrong in
+	// this client: what mends undefined behaviour nearly always does not mend it.
+	// 20 passes of 20; nine times of ten is then taken for always in 0.12.
+	suspectRate = 0.86
+	// failingRate is the most that a cell that never passed may pass: 11 of 11.
+	failingRate = 0.25
+	// doubt is how often a cell whose rate lies on the other side shows the same.
+	doubt = 0.05
 )
+
+// Attempts of a cell that does the same each time, as far as anybody knows, or
+// that costs too much for a rate: a hang takes its whole limit each time.
+const (
+	redAttempts    = 3
+	manyAttempts   = 20
+	errorAttempts  = 3 // of a cell whose every attempt was the harness's fault
+	tracedAttempts = 3 // for a dossier: a crash does not come every time, nor does its backtrace
+)
+
+// attemptsFor is how many attempts that all pass show, but for the doubt, that
+// the rate is higher.
+func attemptsFor(rate float64) int { return int(math.Ceil(math.Log(doubt) / math.Log(rate))) }
+
+// PassRate is the interval in which the rate of a cell lies that passed so often
+// of so many attempts: Clopper and Pearson's, each end wrong in 5 % of the cases.
+func PassRate(passes, attempts int) (low, high float64) {
+	low, high = 0, 1
+	if passes > 0 {
+		low = mathext.InvRegIncBeta(float64(passes), float64(attempts-passes+1), doubt)
+	}
+	if passes < attempts {
+		high = mathext.InvRegIncBeta(float64(passes+1), float64(attempts-passes), 1-doubt)
+	}
+	return low, high
+}
 
 // Decision is what a cell's attempts come to so far.
 type Decision struct {
@@ -135,8 +167,9 @@ type Decision struct {
 }
 
 // Decide concludes from a cell's findings in order. With repeat > 0 exactly so
-// many attempts are made, whatever they show. It is pure.
-func Decide(feature Feature, cell Cell, findings []Finding, repeat int) Decision {
+// many attempts are made, whatever they show. suspect says that another technique
+// of the feature went wrong in this client. It is pure.
+func Decide(feature Feature, cell Cell, findings []Finding, repeat int, suspect bool) Decision {
 	verdict := Verdict{Cell: cell}
 	counts := map[Outcome]int{}
 	first := map[Outcome]Finding{}
@@ -165,16 +198,18 @@ func Decide(feature Feature, cell Cell, findings []Finding, repeat int) Decision
 	switch {
 	case repeat > 0:
 		need = repeat
-	case len(counts) > 1:
+	case len(counts) > 1 && counts[Pass]+counts[Unsupported] > 0:
 		need = manyAttempts
 	case counts[Unsupported] > 0:
 		need = 1
 	case counts[Pass] == 0 && feature.Timing && counts[Hang] == 0:
-		need = redTimingAttempts
+		need = attemptsFor(1 - failingRate)
 	case counts[Pass] == 0:
 		need = redAttempts
+	case feature.Timing && suspect:
+		need = max(need, attemptsFor(suspectRate))
 	case feature.Timing:
-		need = max(need, timingAttempts)
+		need = max(need, attemptsFor(passingRate))
 	}
 	worst := mostFrequentRed(counts)
 	switch {

@@ -242,7 +242,7 @@ func (r *run) took(client PlannedClient, cell Cell) time.Duration {
 	}
 	attempts := time.Duration(1)
 	if r.features[cell.Feature].Timing {
-		attempts = timingAttempts
+		attempts = time.Duration(attemptsFor(passingRate))
 	}
 	return time.Duration(max(1, client.Target.Limits.TimeFactor) * float64(attempts*unknownTime))
 }
@@ -371,7 +371,7 @@ func (r *run) negativeControl(ctx context.Context, client *client) error {
 		verdict, unattempted := account.unattempted(cell)
 		if !unattempted {
 			var err error
-			if verdict, err = r.cell(ctx, client, account, cell); err != nil {
+			if verdict, err = r.cell(ctx, client, account, cell, false); err != nil {
 				return err
 			}
 		}
@@ -417,6 +417,7 @@ func (r *run) client(ctx context.Context, client *client) error {
 		return err
 	}
 	r.observe(Event{Kind: EventPrepared, Client: name, Account: account})
+	wentWrong := map[string]bool{} // features with a technique that did
 	for i, cell := range client.Cells {
 		verdict, unattempted := account.unattempted(cell)
 		if !unattempted {
@@ -424,9 +425,13 @@ func (r *run) client(ctx context.Context, client *client) error {
 			if err != nil {
 				return err
 			}
-			if verdict, err = r.cell(ctx, client, account, cell); err != nil {
+			if verdict, err = r.cell(ctx, client, account, cell, wentWrong[cell.Feature]); err != nil {
 				return err
 			}
+		}
+		switch verdict.Outcome {
+		case Crash, Hang, Fail, Flaky:
+			wentWrong[cell.Feature] = true
 		}
 		if err := r.conclude(client.PlannedClient, verdict); err != nil {
 			return err
@@ -480,8 +485,8 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 }
 
 // cell has one cell decided: recorded attempts with the same key first, then
-// new ones.
-func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, cell Cell) (Verdict, error) {
+// new ones. suspect is Decide's.
+func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, cell Cell, suspect bool) (Verdict, error) {
 	feature := r.features[cell.Feature]
 	place, err := client.place.get(ctx)
 	if err != nil {
@@ -509,7 +514,7 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 		// It does the same each time, and why it crashes is known.
 		repeat, hasDossier = 1, true
 	}
-	decision := Decide(feature, cell, nil, repeat)
+	decision := Decide(feature, cell, nil, repeat, suspect)
 	for decision.More || decision.Dossier && !hasDossier {
 		number++
 		traced := !decision.More
@@ -561,7 +566,7 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 		}
 		findings = append(findings, attempt.Finding)
 		slowest = max(slowest, attempt.Duration)
-		decision = Decide(feature, cell, findings, repeat)
+		decision = Decide(feature, cell, findings, repeat, suspect)
 	}
 	verdict := decision.Verdict
 	verdict.Reused, verdict.Slowest = reused, slowest

@@ -133,7 +133,7 @@ func TestRunDecidesEveryCell(t *testing.T) {
 	assert.Equal(t, map[matrix.Outcome]int{matrix.Pass: 12}, footer.Counts)
 	assert.Equal(t, 12, options.Plan.Cells)
 	assert.Equal(t, 4, len(footer.Controls))
-	assert.Equal(t, 3*(1+5+5+1), footer.Attempts, "timing-dependent cells are attempted five times")
+	assert.Equal(t, 3*(1+11+11+1), footer.Attempts, "timing-dependent cells are attempted eleven times")
 	assert.Zero(t, options.Runtime.(*fake.Runtime).Open(), "places and endpoint are closed")
 	assert.Equal(t, matrix.LineHeader, record.lines[0].Type)
 	assert.Equal(t, matrix.LineFooter, record.lines[len(record.lines)-1].Type)
@@ -322,8 +322,8 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		options.Prior = prior{first.attempts(), "run0"}
 		footer, err := matrix.Run(t.Context(), options)
 		require.NoError(t, err)
-		assert.Equal(t, 36, footer.Reused)
-		assert.Len(t, second.attempts(), 36, "the new record stands by itself")
+		assert.Equal(t, 72, footer.Reused)
+		assert.Len(t, second.attempts(), 72, "the new record stands by itself")
 	})
 	t.Run("another image", func(t *testing.T) {
 		options := options(t, fake.Script{Digest: func(client matrix.Client) string { return "new" }}, &memory{})
@@ -355,8 +355,8 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		options.Resumed, options.Prior = true, prior{first.attempts()[:7], ""}
 		footer, err := matrix.Run(t.Context(), options)
 		require.NoError(t, err)
-		assert.Equal(t, 36, footer.Attempts)
-		assert.Len(t, second.attempts(), 36-7, "what is recorded is not recorded again")
+		assert.Equal(t, 72, footer.Attempts)
+		assert.Len(t, second.attempts(), 72-7, "what is recorded is not recorded again")
 		assert.NotEqual(t, matrix.LineHeader, second.lines[0].Type)
 	})
 }
@@ -444,7 +444,7 @@ func TestATimingDependentCellThatGoesWrongHasTheMachineToItself(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 2*2, alone, "each binding's techniques")
-	assert.Equal(t, 8, record.verdicts()["a@one/raw/g/thread/plain"].Attempts)
+	assert.Equal(t, 11, record.verdicts()["a@one/raw/g/thread/plain"].Attempts)
 }
 
 // A hang that comes of the company is none: it does not count, until one alone

@@ -97,7 +97,7 @@ func (e *explanation) cell(v view, cell Cell) {
 	e.WriteString("\n")
 	verdict := fmt.Sprintf("%s: %s", cell.Outcome, inWords(cell.Outcome))
 	if cell.Attempts > 0 {
-		verdict += fmt.Sprintf("; %d of %s passed", cell.Passes, plural(cell.Attempts, "attempt"))
+		verdict += fmt.Sprintf("; %d of %s passed", cell.Passes, plural(cell.Attempts, "attempt")) + passRate(cell)
 	}
 	e.say("outcome", verdict)
 	e.say("reason", visible(cell.Reason))
@@ -159,4 +159,20 @@ func (e *explanation) evidence(evidence Evidence) {
 		e.say("  backtrace", strings.TrimRight(visibleLines(dossier.Backtrace), "\n"))
 	}
 	e.say("  stderr", strings.TrimRight(visibleLines(evidence.Stderr), "\n"))
+}
+
+// passRate is how often the cell passes, as far as its attempts tell. A single
+// attempt is of a cell that does the same each time.
+func passRate(cell Cell) string {
+	if cell.Attempts < 2 || cell.Outcome == matrix.Unsupported {
+		return ""
+	}
+	low, high := matrix.PassRate(cell.Passes, cell.Attempts)
+	switch {
+	case cell.Passes == cell.Attempts:
+		return fmt.Sprintf(", which shows with 95 %% confidence that it passes at least %.0f %% of the time", 100*low)
+	case cell.Passes == 0:
+		return fmt.Sprintf(", which shows with 95 %% confidence that it passes at most %.0f %% of the time", 100*high)
+	}
+	return fmt.Sprintf(": it passes %.0f to %.0f %% of the time, each end with 95 %% confidence", 100*low, 100*high)
 }
