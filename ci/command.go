@@ -29,10 +29,10 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
-// The exit statuses of the command. 1, unexpected verdicts, needs an
-// expectations file, which no command takes.
+// The exit statuses of the command.
 const (
 	exitOK          = 0
+	exitUnexpected  = 1 // verdicts
 	exitUsage       = 2
 	exitHarness     = 3 // harness or environment
 	exitNothingRan  = 4
@@ -40,6 +40,7 @@ const (
 	exitStatusTable = `Exit status:
   0  the run is complete and its controls came out right. Red cells are results,
      not failures: without expectations there are no unexpected verdicts
+  1  with --repeat-run, runs differ on a verdict
   2  the command line is wrong
   3  the harness or the environment failed: cells of the outcome error, no
      engine, a full disk; also after Ctrl-C

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
 // EventsSchema names the version of the lines that `run --json` prints;
@@ -35,6 +36,10 @@ type eventLine struct {
 	Attempt *attemptLine          `json:"attempt,omitempty"`
 	Verdict *matrix.Verdict       `json:"verdict,omitempty"`
 	Control *matrix.ControlResult `json:"control,omitempty"`
+
+	// "compared"
+	Runs        []string              `json:"runs,omitempty"`
+	Differences *[]results.Difference `json:"differences,omitempty"`
 
 	// "finished"
 	Footer *matrix.Footer `json:"footer,omitempty"` // missing when the run was stopped

@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 //	FAKE_OPEN=FILE         names a file that is there while the runtime is open
 //	FAKE_ANSWERS="PREFIX=ANSWER …"  how attempts end, by the beginning of
 //	                       TARGET/BINDING/GROUP/FEATURE/TECHNIQUE: fail,
-//	                       crash, garbage, escape, error, unavailable, late-pass
+//	                       crash, garbage, escape, error, unavailable, late-pass,
+//	                       fickle (every other time it fails)
 func fakeHouse(env func(string) string) *house {
 	version := env("FAKE_VERSION")
 	if version == "" {
@@ -161,6 +162,14 @@ func fakeScript(env func(string) string) fake.Script {
 				return answer, nil
 			case "error":
 				return fake.Answer{}, errors.New("the warden does not answer")
+			case "fickle":
+				const failsNext = "fails-next"
+				if os.Remove(failsNext) == nil {
+					return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "not today"}), nil
+				}
+				if err := os.WriteFile(failsNext, nil, 0o644); err != nil {
+					return fake.Answer{}, err
+				}
 			}
 			return fake.Says(attempt, done), nil
 		},

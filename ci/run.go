@@ -31,8 +31,10 @@ type runCommand struct {
 	Seed     *uint64 `help:"What all payloads are made from. Without it, random and recorded." placeholder:"N"`
 	Parallel int     `help:"Attempts at once. Without it, as many as cores." placeholder:"N"`
 	Resume   string  `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
-	Fresh    bool    `help:"Reuse no attempt of an earlier run. A run that began so goes on so."`
-	Publish  bool    `help:"Write results/published and the README's table, if the run is complete, without a selection, and its controls are right."`
+	// RepeatRun is about whole runs, Repeat about attempts within one.
+	RepeatRun int  `help:"Make N whole runs, each afresh, and report the verdicts on which they differ." placeholder:"N"`
+	Fresh     bool `help:"Reuse no attempt of an earlier run. A run that began so goes on so."`
+	Publish   bool `help:"Write results/published and the README's table, if the run is complete, without a selection, and its controls are right."`
 }
 
 func (runCommand) Help() string {
@@ -64,13 +66,61 @@ type runPlan struct {
 	resumed *results.State // nil: a new run
 }
 
-func (c *runCommand) Run(s *session) (err error) {
+func (c *runCommand) Run(s *session) error {
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
+	if c.RepeatRun > 0 {
+		return c.repeatRun(s)
+	}
+	_, err := c.once(s)
+	return err
+}
+
+// repeatRun makes whole runs and compares their verdicts. A run that ends
+// otherwise than well ends it.
+func (c *runCommand) repeatRun(s *session) error {
+	c.Fresh = true
+	var made []results.Published
+	for range c.RepeatRun {
+		run, err := c.once(s)
+		if err != nil {
+			return err
+		}
+		published, err := results.FromRecord(run.folder.file(run.header.Run, recordName), s.catalogue, run.targets)
+		if err != nil {
+			return fmt.Errorf("reading run %s again: %w", run.header.Run, err)
+		}
+		made = append(made, published)
+	}
+	differences := results.Differences(made...)
+	if s.json {
+		var runs []string
+		for _, published := range made {
+			runs = append(runs, published.Run.ID)
+		}
+		var broken error
+		newEventWriter(s.out, func(err error) { broken = err }).write(eventLine{Event: "compared", Time: time.Now(), Runs: runs, Differences: &differences})
+		if broken != nil {
+			return fmt.Errorf("writing events to standard output: %w", broken)
+		}
+	}
+	if len(differences) == 0 {
+		fmt.Fprintf(s.err, "%s agree on every verdict\n", count(len(made), "run", "runs"))
+		return nil
+	}
+	var lines []string
+	for _, difference := range differences {
+		lines = append(lines, "  "+difference.Text())
+	}
+	return &exitError{exitUnexpected, fmt.Errorf("%d runs differ on %s\n%s", len(made), count(len(differences), "verdict", "verdicts"), strings.Join(lines, "\n"))}
+}
+
+// once makes one whole run.
+func (c *runCommand) once(s *session) (_ *runPlan, err error) {
 	run, err := c.begin(s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if run.record != nil {
@@ -84,9 +134,9 @@ func (c *runCommand) Run(s *session) (err error) {
 	}
 	chosen, why, err := s.chooseEngine(wanted)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.perform(s, run, chosen, why)
+	return run, c.perform(s, run, chosen, why)
 }
 
 // checkFlags refuses combinations that contradict themselves.
@@ -94,6 +144,10 @@ func (c *runCommand) checkFlags() error {
 	switch {
 	case c.Repeat < 0:
 		return usagef("--repeat %d: want at least 1", c.Repeat)
+	case c.RepeatRun < 0 || c.RepeatRun == 1:
+		return usagef("--repeat-run %d: want at least 2, to compare", c.RepeatRun)
+	case c.RepeatRun > 0 && (c.Resume != "" || c.Publish):
+		return usagef("--repeat-run makes new runs and compares them: leave out --resume and --publish")
 	case c.Parallel < 0:
 		return usagef("--parallel %d: want at least 1", c.Parallel)
 	case c.Publish && c.Resume == "" && !c.empty():
