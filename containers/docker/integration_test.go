@@ -192,14 +192,15 @@ RUN echo never
 	assert.NotErrorIs(t, err, matrix.ErrUnavailable)
 }
 
-func TestTarget_whose_package_the_suite_lacks_is_unavailable(t *testing.T) {
+func TestTarget_whose_package_the_suite_lacks_is_an_error_and_not_unavailable(t *testing.T) {
 	root := write(t, map[string]string{"targets/tiny/Dockerfile": `ARG BASE
 FROM ${BASE}
 RUN apt-get update && apt-get install -y no-such-lisp
 `})
 	runtime, _ := newRuntime(t, root)
 	_, err := runtime.images.Target(t.Context(), tiny, variant(), matrix.Binding{})
-	assert.ErrorIs(t, err, matrix.ErrUnavailable)
+	require.ErrorContains(t, err, "the suite has no package of a name that")
+	assert.NotErrorIs(t, err, matrix.ErrUnavailable)
 }
 
 func TestTarget_that_the_user_must_supply_is_unavailable_until_tagged(t *testing.T) {
