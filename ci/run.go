@@ -29,7 +29,7 @@ type runCommand struct {
 	bindingFlags
 	Repeat   int     `help:"Attempt every cell N times. Without it, until it is decided." placeholder:"N"`
 	Seed     *uint64 `help:"What all payloads are made from. Without it, random and recorded." placeholder:"N"`
-	Parallel int     `help:"Attempts at once. Without it, as many as cores." placeholder:"N"`
+	Parallel int     `help:"Attempts at once. Without it, as many as there are cores for, by the CPU time that they take." placeholder:"N"`
 	Resume   string  `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
 	// RepeatRun is about whole runs, Repeat about attempts within one.
 	RepeatRun int  `help:"Make N whole runs, each afresh, and report the verdicts on which they differ." placeholder:"N"`

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -27,7 +28,9 @@ type Options struct {
 	Prior     Prior  // nil: nothing is reused
 	Header    Header // Run, Tool, Selection, Repeat and Seed from the caller; the runner fills in the rest
 	Resumed   bool   // the record has its header already
-	Parallel  int    // attempts at once; 0: as many as cores
+	// Parallel is how many attempts are made at once, whatever they need; 0: as
+	// many as the machine has cores for, by the CPU time that attempts took.
+	Parallel int
 	// Took is what the cell's attempts took in an earlier run, 0 if unknown; it
 	// may be nil. It decides only who goes first.
 	Took   func(Cell) time.Duration
@@ -78,12 +81,6 @@ func Run(ctx context.Context, options Options) (Footer, error) {
 	for _, feature := range options.Catalogue {
 		run.features[feature.Name] = feature
 		run.keyTexts[feature.Name] = keyText(feature)
-	}
-	if run.Parallel <= 0 {
-		run.Parallel = environment.Cores
-	}
-	if run.Parallel <= 0 {
-		run.Parallel = runtime.NumCPU()
 	}
 	if !options.Resumed {
 		header := options.Header
@@ -166,7 +163,7 @@ func (r *run) observe(event Event) {
 // the last client is ready, so that no attempt runs beside an image's build.
 func (r *run) clients(ctx context.Context) (err error) {
 	r.endpoint.start = r.Runtime.StartEndpoint
-	r.slots.size = r.Parallel
+	r.slots.size = wholeCore * cmp.Or(r.Parallel, r.environment.Cores, runtime.NumCPU())
 	clients := make([]*client, len(r.Plan.Clients)+len(r.Plan.Controls))
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -457,7 +454,7 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: feature.Name, Technique: "plain"}
 	var attempt Attempt
 	for range errorAttempts {
-		err := client.turn.next(ctx, r.urgency(client.PlannedClient), false)
+		err := client.turn.next(ctx, claim{urgency: r.urgency(client.PlannedClient), share: wholeCore})
 		if err != nil {
 			return err
 		}
@@ -507,6 +504,7 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 	var findings []Finding
 	var slowest time.Duration
 	reused, traces, hasDossier := 0, 0, false
+	share := wholeCore                    // of an attempt, as the last one took
 	wrong, hung := false, false           // as long as company may be the cause
 	wrongAlone, hungAlone := false, false // it is not
 	repeat := r.Repeat
@@ -535,7 +533,10 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 			// machine to itself, and so is what did not end in time, until it
 			// went wrong so: others need not wait for what is no fault of theirs.
 			alone := hung && !hungAlone || wrong && feature.Timing && !wrongAlone
-			if err = client.turn.next(ctx, r.urgency(client.PlannedClient), alone); err != nil {
+			if r.Parallel > 0 {
+				share = wholeCore
+			}
+			if err = client.turn.next(ctx, claim{r.urgency(client.PlannedClient), alone, share}); err != nil {
 				return Verdict{}, err
 			}
 			r.observe(Event{Kind: EventAttempting, Cell: cell})
@@ -549,6 +550,7 @@ func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, 
 			return Verdict{}, err
 		}
 		r.observe(Event{Kind: EventAttempt, Cell: cell, Attempt: &attempt})
+		share = shareOf(attempt.Evidence.Account)
 		if attempt.Traced {
 			traces++
 			dossier := attempt.Evidence.Account.Dossier
@@ -666,7 +668,7 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 // attempt is evidence of the outcome Error.
 func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, attempt Attempt, trusted bool) (Attempt, error) {
 	attempt.Started = time.Now().UTC()
-	attempt.Shared = !client.turn.alone && r.slots.size > 1
+	attempt.Shared = !client.turn.alone && r.slots.size > wholeCore
 	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, attempt.Number, ""), Params: feature.Params}
 	if err := r.perform(ctx, client, feature, &attempt); err != nil {
 		if ctx.Err() != nil {

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// slots share the machine out: as many attempts at once as there are slots, or
+// slots share the machine out: as many attempts at once as it has cores for, or
 // one that has it to itself. Who is most urgent goes first, so that the longest
 // chain of attempts is not what the run waits for in the end.
 type slots struct {
-	size int
+	size int // in hundredths of a core
 
 	mu      sync.Mutex
-	used    int
+	used    int  // of size
 	alone   bool // the one under way has the machine to itself
 	waiting []*waiter
 }
@@ -23,22 +23,45 @@ type slots struct {
 // are called by one goroutine.
 type turn struct {
 	slots *slots
-	held  bool
+	held  int // 0: no slot
 	alone bool
 }
 
-type waiter struct {
+// claim is what an attempt needs of the machine.
+type claim struct {
 	urgency time.Duration
-	alone   bool
-	ready   chan struct{}
+	alone   bool // nothing else is to be under way
+	share   int  // hundredths of a core
+}
+
+// A core's worth, and the least that an attempt is taken to need: one that sleeps
+// is started, watched and accounted for all the same, and takes memory.
+const (
+	wholeCore  = 100
+	leastShare = 25
+)
+
+// shareOf is what an attempt like this one needs: the CPU time that it took of
+// the time that it took.
+func shareOf(account Account) int {
+	if account.Wall <= 0 {
+		return wholeCore
+	}
+	return max(leastShare, int(wholeCore*(account.User+account.System)/account.Wall))
+}
+
+type waiter struct {
+	claim
+	ready chan struct{}
 }
 
 // next waits for a slot, or keeps the one held unless somebody more urgent
 // waits: the request is queued before the slot is given back. With alone nothing
 // else is under way from then on.
-func (t *turn) next(ctx context.Context, urgency time.Duration, alone bool) error {
+func (t *turn) next(ctx context.Context, wanted claim) error {
 	s := t.slots
-	asked := &waiter{urgency: urgency, alone: alone, ready: make(chan struct{})}
+	wanted.share = min(wanted.share, s.size)
+	asked := &waiter{claim: wanted, ready: make(chan struct{})}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, asked)
 	t.giveBack()
@@ -46,7 +69,7 @@ func (t *turn) next(ctx context.Context, urgency time.Duration, alone bool) erro
 	s.mu.Unlock()
 	select {
 	case <-asked.ready:
-		t.held, t.alone = true, alone
+		t.held, t.alone = wanted.share, wanted.alone
 		return nil
 	case <-ctx.Done():
 	}
@@ -54,7 +77,7 @@ func (t *turn) next(ctx context.Context, urgency time.Duration, alone bool) erro
 	defer s.mu.Unlock()
 	select {
 	case <-asked.ready: // just now, and nobody else can know
-		t.held, t.alone = true, alone
+		t.held, t.alone = wanted.share, wanted.alone
 		t.giveBack()
 	default:
 		s.waiting = slices.DeleteFunc(s.waiting, func(w *waiter) bool { return w == asked })
@@ -73,20 +96,20 @@ func (t *turn) done() {
 
 // giveBack gives back what is held. The caller holds mu.
 func (t *turn) giveBack() {
-	if !t.held {
+	if t.held == 0 {
 		return
 	}
-	t.slots.used--
+	t.slots.used -= t.held
 	if t.alone {
 		t.slots.alone = false
 	}
-	t.held, t.alone = false, false
+	t.held, t.alone = 0, false
 }
 
-// hand lets the most urgent begin. While one waits that wants the machine to
-// itself and is the most urgent, no other begins. The caller holds mu.
+// hand lets the most urgent begin, once there is room for it: nobody less urgent
+// is let in before, who might be followed by others for ever. The caller holds mu.
 func (s *slots) hand() {
-	for len(s.waiting) > 0 && !s.alone && s.used < s.size {
+	for len(s.waiting) > 0 && !s.alone {
 		best := 0
 		for i, candidate := range s.waiting {
 			if candidate.urgency > s.waiting[best].urgency {
@@ -94,11 +117,11 @@ func (s *slots) hand() {
 			}
 		}
 		chosen := s.waiting[best]
-		if chosen.alone && s.used > 0 {
+		if chosen.alone && s.used > 0 || s.used+chosen.share > s.size {
 			return
 		}
 		s.waiting = slices.Delete(s.waiting, best, best+1)
-		s.used++
+		s.used += chosen.share
 		s.alone = chosen.alone
 		close(chosen.ready)
 	}

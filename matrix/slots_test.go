@@ -10,13 +10,13 @@ import (
 )
 
 // queue makes somebody wait for a slot, and returns when they do.
-func queue(t *testing.T, s *slots, urgency time.Duration, alone bool, then func(*turn)) {
+func queue(t *testing.T, s *slots, wanted claim, then func(*turn)) {
 	s.mu.Lock()
 	before := len(s.waiting)
 	s.mu.Unlock()
 	mine := &turn{slots: s}
 	go func() {
-		if mine.next(t.Context(), urgency, alone) == nil {
+		if mine.next(t.Context(), wanted) == nil {
 			then(mine)
 		}
 	}()
@@ -28,12 +28,12 @@ func queue(t *testing.T, s *slots, urgency time.Duration, alone bool, then func(
 }
 
 func TestSlotsGoToTheMostUrgent(t *testing.T) {
-	s := &slots{size: 1}
+	s := &slots{size: wholeCore}
 	first := &turn{slots: s}
-	require.NoError(t, first.next(t.Context(), 5, false))
+	require.NoError(t, first.next(t.Context(), claim{5, false, wholeCore}))
 	order := make(chan time.Duration, 4)
 	for _, urgency := range []time.Duration{1, 9, 4} {
-		queue(t, s, urgency, false, func(mine *turn) { order <- urgency; mine.done() })
+		queue(t, s, claim{urgency, false, wholeCore}, func(mine *turn) { order <- urgency; mine.done() })
 	}
 	first.done()
 	for _, want := range []time.Duration{9, 4, 1} {
@@ -42,25 +42,25 @@ func TestSlotsGoToTheMostUrgent(t *testing.T) {
 }
 
 func TestASlotIsKeptUnlessSomebodyMoreUrgentWaits(t *testing.T) {
-	s := &slots{size: 1}
+	s := &slots{size: wholeCore}
 	first := &turn{slots: s}
-	require.NoError(t, first.next(t.Context(), 5, false))
+	require.NoError(t, first.next(t.Context(), claim{5, false, wholeCore}))
 	begun := make(chan time.Duration, 1)
-	queue(t, s, 3, false, func(mine *turn) { begun <- 3; mine.done() })
-	require.NoError(t, first.next(t.Context(), 4, false))
+	queue(t, s, claim{3, false, wholeCore}, func(mine *turn) { begun <- 3; mine.done() })
+	require.NoError(t, first.next(t.Context(), claim{4, false, wholeCore}))
 	assert.Empty(t, begun)
-	require.NoError(t, first.next(t.Context(), 2, false))
+	require.NoError(t, first.next(t.Context(), claim{2, false, wholeCore}))
 	assert.Equal(t, time.Duration(3), <-begun)
 }
 
 func TestWhoWantsTheMachineAloneHasIt(t *testing.T) {
-	s := &slots{size: 3}
+	s := &slots{size: 3 * wholeCore}
 	first, second := &turn{slots: s}, &turn{slots: s}
-	require.NoError(t, first.next(t.Context(), 1, false))
-	require.NoError(t, second.next(t.Context(), 1, false))
+	require.NoError(t, first.next(t.Context(), claim{1, false, wholeCore}))
+	require.NoError(t, second.next(t.Context(), claim{1, false, wholeCore}))
 	alone, after := make(chan *turn, 1), make(chan *turn, 1)
-	queue(t, s, 9, true, func(mine *turn) { alone <- mine })
-	queue(t, s, 5, false, func(mine *turn) { after <- mine })
+	queue(t, s, claim{9, true, wholeCore}, func(mine *turn) { alone <- mine })
+	queue(t, s, claim{5, false, wholeCore}, func(mine *turn) { after <- mine })
 	assert.Empty(t, after, "though a slot is free: it would be in the company of who is next")
 	first.done()
 	assert.Empty(t, alone, "one is still under way")
@@ -72,13 +72,44 @@ func TestWhoWantsTheMachineAloneHasIt(t *testing.T) {
 	assert.Zero(t, s.used)
 }
 
+func TestThereIsRoomForWhatTheMachineHasCoresFor(t *testing.T) {
+	s := &slots{size: 2 * wholeCore}
+	first, second, third := &turn{slots: s}, &turn{slots: s}, &turn{slots: s}
+	require.NoError(t, first.next(t.Context(), claim{1, false, 125}))
+	require.NoError(t, second.next(t.Context(), claim{1, false, 25}))
+	require.NoError(t, third.next(t.Context(), claim{1, false, 50}))
+	heavy, light := make(chan *turn, 1), make(chan *turn, 1)
+	queue(t, s, claim{9, false, 500}, func(mine *turn) { heavy <- mine })
+	third.done()
+	second.done()
+	queue(t, s, claim{5, false, 25}, func(mine *turn) { light <- mine })
+	assert.Empty(t, light, "it would fit, but the more urgent would wait for ever")
+	first.done()
+	has := <-heavy
+	assert.Equal(t, s.size, s.used, "nobody needs more than there is")
+	assert.Empty(t, light)
+	has.done()
+	(<-light).done()
+	assert.Zero(t, s.used)
+}
+
+func TestShareOf(t *testing.T) {
+	account := func(wall, user, system time.Duration) Account {
+		return Account{Wall: wall * time.Second, User: user * time.Second, System: system * time.Second}
+	}
+	assert.Equal(t, 100, shareOf(account(10, 8, 2)))
+	assert.Equal(t, 300, shareOf(account(10, 25, 5)), "several threads")
+	assert.Equal(t, leastShare, shareOf(account(40, 0, 0)), "asleep")
+	assert.Equal(t, 100, shareOf(Account{}), "not known")
+}
+
 func TestAWaiterThatGivesUpBlocksNobody(t *testing.T) {
-	s := &slots{size: 1}
+	s := &slots{size: wholeCore}
 	first, patient := &turn{slots: s}, &turn{slots: s}
-	require.NoError(t, first.next(t.Context(), 1, false))
+	require.NoError(t, first.next(t.Context(), claim{1, false, wholeCore}))
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
-	go func() { gone <- (&turn{slots: s}).next(ctx, 9, true) }()
+	go func() { gone <- (&turn{slots: s}).next(ctx, claim{9, true, wholeCore}) }()
 	require.Eventually(t, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -87,7 +118,7 @@ func TestAWaiterThatGivesUpBlocksNobody(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-gone, context.Canceled)
 	first.done()
-	require.NoError(t, patient.next(t.Context(), 1, false))
+	require.NoError(t, patient.next(t.Context(), claim{1, false, wholeCore}))
 	patient.done()
 	assert.Zero(t, s.used)
 }
