@@ -7,8 +7,11 @@
 # compiler.
 set -eu
 folder=${0%/*}/
+java="${folder}java/bin/java"
+# A container has a runtime of its own here, a host the one on the PATH.
+test -x "$java" || java=java
 archive="-XX:SharedArchiveFile=${folder}classes.jsa"
-exec java ${ZMQMATRIX_CLASSES:-$archive} -Xshare:auto \
+exec "$java" -Xshare:auto ${ZMQMATRIX_CLASSES:-$archive} \
   -XX:+UseSerialGC -Xmx256m -XX:TieredStopAtLevel=1 \
   -Xlog:disable -Xlog:all=warning:stderr -XX:+ErrorFileToStderr \
   -Djna.nounpack=true -Dzmqmatrix.directory="$folder" \
