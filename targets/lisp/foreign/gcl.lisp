@@ -44,7 +44,10 @@ static char *
 zm_c_string (object text)
 {
   static char copy[4096];
-  size_t length = text->st.st_fillp < sizeof copy ? text->st.st_fillp : sizeof copy - 1;
+  /* Since GCL 2.7 a simple string has no place for a fill pointer at all (h/lu.h). */
+  size_t length = text->st.st_hasfillp ? text->st.st_fillp : text->st.st_dim;
+  if (length >= sizeof copy)
+    length = sizeof copy - 1;
   memcpy (copy, text->st.st_self, length);
   copy[length] = 0;
   return copy;
