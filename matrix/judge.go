@@ -3,6 +3,7 @@ package matrix
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -27,6 +28,9 @@ func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 	if evidence.HarnessError != "" {
 		return Finding{Outcome: Error, Reason: evidence.HarnessError}
 	}
+	if other := otherTask(feature, evidence); other != "" {
+		return Finding{Outcome: Error, Reason: "the evidence is of another task than the judge's: " + other}
+	}
 	if finding, ended := concludeEnding(evidence); ended {
 		return finding
 	}
@@ -37,13 +41,19 @@ func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 		return Finding{Outcome: Crash, Reason: fmt.Sprintf("exited with status %d without a verdict%s", evidence.Account.Code, afterStep(report))}
 	case report.Violation != "":
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe broke the report's protocol: " + report.Violation}
+	case evidence.Account.StdoutLost != 0:
+		// ParseReport says so too; without it a report that lost its end would
+		// be read as if it were whole.
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe broke the report's protocol: %d bytes of its output are lost", evidence.Account.StdoutLost)}
 	case report.Closing.Type == "":
 		return Finding{Outcome: Crash, Reason: "exited with status 0 without a verdict" + afterStep(report)}
 	case evidence.Account.Code != 0:
 		return Finding{Outcome: Crash, Reason: fmt.Sprintf("said %q, then exited with status %d instead of 0", report.Closing.Type, evidence.Account.Code)}
+	case report.Hello == nil:
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe said %q, and not who it is", report.Closing.Type)}
 	case report.Hello.Binding != evidence.Cell.Binding:
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe speaks for binding %q, not for %q", report.Hello.Binding, evidence.Cell.Binding)}
-	case evidence.Account.Strays > 0:
+	case evidence.Account.Strays != 0:
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("left %d processes behind", evidence.Account.Strays)}
 	case report.Closing.Type == ClosingUnsupported && slices.Contains(unknown(evidence.Cell), report.Closing.Reason):
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe does not know the cell (" + report.Closing.Reason + "), which says nothing about the client: targets/PROBE.md says what to do for it"}
@@ -61,8 +71,30 @@ func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 			finding.Layer = LayerBinding
 		}
 		return finding
+	case report.Closing.Type != ClosingDone:
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe closed with %q, which is no verdict", report.Closing.Type)}
 	}
 	return feature.Judge(evidence)
+}
+
+// otherTask says in what the evidence is not that of a task of the feature, as
+// it was asked. A recorded attempt is found by a digest; a judge that went by
+// the evidence's own word on what was asked would take fewer calls, or another
+// feature's, for those required.
+func otherTask(feature Feature, evidence Evidence) string {
+	switch {
+	case evidence.Cell.Feature != feature.Name:
+		return fmt.Sprintf("of feature %q, not %q", evidence.Cell.Feature, feature.Name)
+	case !maps.Equal(evidence.Params, feature.Params):
+		return fmt.Sprintf("its parameters are %v, not %v", evidence.Params, feature.Params)
+	case !slices.EqualFunc(evidence.Sockets, feature.Lane, func(opened, wanted SocketSpec) bool {
+		// The seed is made for each attempt.
+		return opened.Name == wanted.Name && opened.Role == wanted.Role && opened.Count == wanted.Count &&
+			opened.Parts == wanted.Parts && slices.Equal(opened.Sizes, wanted.Sizes)
+	}):
+		return fmt.Sprintf("its lane has the sockets %v, not %v", evidence.Sockets, feature.Lane)
+	}
+	return ""
 }
 
 // doesNotLoad follows the binding's name in the reason of every feature of a
@@ -81,6 +113,9 @@ func concludeEnding(evidence Evidence) (Finding, bool) {
 	account, where := evidence.Account, afterStep(evidence.Report)
 	switch account.Ending {
 	case Exited:
+		if account.Signal != "" {
+			return Finding{Outcome: Error, Reason: fmt.Sprintf("the warden accounts for an exit by signal %s, which is none", account.Signal)}, true
+		}
 		return Finding{}, false
 	case Signaled:
 		said := ""

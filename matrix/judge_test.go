@@ -8,9 +8,19 @@ import (
 )
 
 func TestConclude(t *testing.T) {
-	feature := Feature{Name: "g/f", Judge: func(Evidence) Finding { return Finding{Outcome: Pass} }}
+	lane := []SocketSpec{{Name: "sink", Role: RoleSink, Count: 1, Sizes: []int{8}, Parts: 1}}
+	feature := Feature{Name: "g/f", Params: map[string]string{"count": "1"}, Lane: lane, Judge: func(Evidence) Finding { return Finding{Outcome: Pass} }}
+	asked := func(binding string) Evidence {
+		return Evidence{Cell: Cell{Binding: binding, Feature: "g/f"}, Params: map[string]string{"count": "1"}, Sockets: []SocketSpec{{Name: "sink", Role: RoleSink, Seed: 7, Count: 1, Sizes: []int{8}, Parts: 1}}}
+	}
+	changed := func(evidence Evidence, change func(*Evidence)) Evidence {
+		change(&evidence)
+		return evidence
+	}
 	evidence := func(account Account, stdout string) Evidence {
-		return Evidence{Cell: Cell{Binding: "b"}, Account: account, Report: ParseReport([]byte(stdout), account.StdoutLost)}
+		return changed(asked("b"), func(e *Evidence) {
+			e.Account, e.Report = account, ParseReport([]byte(stdout), account.StdoutLost)
+		})
 	}
 	exited := func(code int) Account { return Account{Ending: Exited, Code: code} }
 	const done, unsupported, failed = `{"type":"done"}` + "\n", `{"type":"unsupported","reason":"no X"}` + "\n", `{"type":"failed","reason":"it broke","condition":"TYPE-ERROR"}` + "\n"
@@ -24,7 +34,7 @@ func TestConclude(t *testing.T) {
 		"silent exit is a crash":                          {evidence: evidence(exited(0), ""), want: Finding{Outcome: Crash, Reason: "exited with status 0 without a verdict, before it said hello"}},
 		"exit in the middle is a crash":                   {evidence: evidence(exited(3), helloLine+step), want: Finding{Outcome: Crash, Reason: "exited with status 3 without a verdict, at step “send”"}},
 		"exit in the middle after garbage":                {evidence: evidence(exited(1), helloLine+"fatal error\n"), want: Finding{Outcome: Crash, Reason: "exited with status 1 without a verdict, before its first step"}},
-		"a feature the probe does not know is no verdict": {evidence: Evidence{Cell: Cell{Binding: "b", Feature: "g/f"}, Account: exited(0), Report: ParseReport([]byte(helloLine+`{"type":"unsupported","reason":"unknown feature g/f"}`+"\n"), 0)}, want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe does not know the cell (unknown feature g/f), which says nothing about the client: targets/PROBE.md says what to do for it"}},
+		"a feature the probe does not know is no verdict": {evidence: evidence(exited(0), helloLine+`{"type":"unsupported","reason":"unknown feature g/f"}`+"\n"), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe does not know the cell (unknown feature g/f), which says nothing about the client: targets/PROBE.md says what to do for it"}},
 		"exit status 139 is no signal":                    {evidence: evidence(exited(139), helloLine), want: Finding{Outcome: Crash, Reason: "exited with status 139 without a verdict, before its first step"}},
 		"a signal is a crash":                             {evidence: evidence(Account{Ending: Signaled, Signal: "SIGSEGV"}, helloLine+step), want: Finding{Outcome: Crash, Signal: "SIGSEGV", Reason: "died of SIGSEGV, at step “send”"}},
 		"a signal after done is a crash":                  {evidence: evidence(Account{Ending: Signaled, Signal: "SIGSEGV"}, helloLine+done), want: Finding{Outcome: Crash, Signal: "SIGSEGV", Reason: `died of SIGSEGV, having said "done", before its first step`}},
@@ -40,7 +50,14 @@ func TestConclude(t *testing.T) {
 		"failed has reason and condition":                 {evidence: evidence(exited(0), helloLine+step+failed), want: Finding{Outcome: Fail, Reason: "it broke (TYPE-ERROR), at step “send”"}},
 		"a binding that does not load is the binding's":   {evidence: evidence(exited(0), helloLine+`{"type":"failed","reason":"b does not load: no X","condition":"LOAD-ERROR"}`+"\n"), want: Finding{Outcome: Fail, Layer: LayerBinding, Reason: "b does not load: no X (LOAD-ERROR), before its first step"}},
 		"children left behind":                            {evidence: evidence(Account{Ending: Exited, Strays: 2}, helloLine+done), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "left 2 processes behind"}},
-		"another binding":                                 {evidence: Evidence{Cell: Cell{Binding: "c"}, Account: exited(0), Report: ParseReport([]byte(helloLine+done), 0)}, want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the probe speaks for binding "b", not for "c"`}},
+		"another binding":                                 {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Cell.Binding = "c" }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the probe speaks for binding "b", not for "c"`}},
+		"an exit by a signal is no account":               {evidence: evidence(Account{Ending: Exited, Signal: "SIGSEGV"}, helloLine+done), want: Finding{Outcome: Error, Reason: "the warden accounts for an exit by signal SIGSEGV, which is none"}},
+		"a report that lost its end":                      {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Account.StdoutLost = 5 }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe broke the report's protocol: 5 bytes of its output are lost"}},
+		"done by nobody":                                  {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Report.Hello = nil }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the probe said "done", and not who it is`}},
+		"another word than done":                          {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Report.Closing.Type = "finished" }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the probe closed with "finished", which is no verdict`}},
+		"another feature's evidence":                      {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Cell.Feature = "g/other" }), want: Finding{Outcome: Error, Reason: `the evidence is of another task than the judge's: of feature "g/other", not "g/f"`}},
+		"evidence by other parameters":                    {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Params = map[string]string{"count": "2"} }), want: Finding{Outcome: Error, Reason: "the evidence is of another task than the judge's: its parameters are map[count:2], not map[count:1]"}},
+		"evidence by another lane":                        {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Sockets = nil }), want: Finding{Outcome: Error, Reason: "the evidence is of another task than the judge's: its lane has the sockets [], not [{sink sink 0 1 [8] 1}]"}},
 		"the harness's fault is an error":                 {evidence: Evidence{HarnessError: "no lane"}, want: Finding{Outcome: Error, Reason: "no lane"}},
 		"an unknown ending is an error":                   {evidence: evidence(Account{Ending: "melted"}, ""), want: Finding{Outcome: Error, Reason: `the warden accounts for an ending "melted" that this zmqmatrix does not know`}},
 	} {

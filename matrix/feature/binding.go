@@ -126,9 +126,9 @@ func judgeErrors(evidence matrix.Evidence) matrix.Finding {
 			continue
 		}
 		f.require(f.flag(key("own")), "%s arrives as %s, which is not of the binding's own kind", name, condition)
-		number := f.count(key("number"))
-		f.require(number != -1, "%s arrives as %s, which gives no number", name, condition)
-		f.require(number == -1 || number == errno.number, "%s arrives with the number %d, not %d", name, number, errno.number)
+		number := f.countOrUnknown(key("number"))
+		f.require(number != unknownCount, "%s arrives as %s, which gives no number", name, condition)
+		f.require(number == unknownCount || number == errno.number, "%s arrives with the number %d, not %d", name, number, errno.number)
 	}
 	finding := f.finding()
 	if finding.Outcome == matrix.Pass && len(missing) > 0 {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,23 @@ type facts struct {
 	notes       []string // what a pass should be read with
 }
 
-func read(evidence matrix.Evidence) *facts { return &facts{Evidence: evidence} }
+func read(evidence matrix.Evidence) *facts {
+	f := &facts{Evidence: evidence}
+	keys := map[string]bool{}
+	for _, observation := range f.Report.Observations {
+		f.wellFormed(!keys[observation.Key], "%s is observed more than once", observation.Key)
+		keys[observation.Key] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Seen.Sockets)) {
+		_, opened := f.Lane.Endpoints[name]
+		f.exercised(opened, "the endpoint accounts for a socket %q, which the lane does not have", name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Lane.Endpoints)) {
+		_, accounted := f.Seen.Sockets[name]
+		f.exercised(accounted, "the endpoint has no account of socket %q", name)
+	}
+	return f
+}
 
 // finding sums up. A malformed report comes first, since all else was read from
 // it; wrong behaviour that was seen stands, whatever was not; and an attempt
@@ -117,7 +134,23 @@ func (f *facts) whole(key, unit string) int64 {
 	return whole
 }
 
-func (f *facts) count(key string) int64 { return f.whole(key, "count") }
+// count reads a number of things, which is never below zero.
+func (f *facts) count(key string) int64 {
+	got := f.whole(key, "count")
+	f.wellFormed(got >= 0, "%s is %d", key, got)
+	return got
+}
+
+// unknownCount is observed instead of a count that the client can't know.
+const unknownCount = -1
+
+// countOrUnknown is count where unknownCount is an answer.
+func (f *facts) countOrUnknown(key string) int64 {
+	if got := f.whole(key, "count"); got == unknownCount {
+		return got
+	}
+	return f.count(key)
+}
 
 func (f *facts) text(key, unit string) string {
 	value, ok := f.observed(key, unit)
@@ -203,11 +236,15 @@ const severalAttempts = 3
 // time that matters, for "with GCs in flight" to mean anything.
 const minimumCollections = 3
 
-// collected requires that enough full collections fell into the right time.
+// collected requires that enough full collections fell into the right time, and
+// none where the client says that it has no collector: that word excuses it.
 func (f *facts) collected(key string, least int64) {
-	if got := f.count(key); f.collects() {
+	got := f.count(key)
+	if f.collects() {
 		f.exercised(got >= least, "only %d full GCs (%s), want %d", got, key, least)
+		return
 	}
+	f.wellFormed(got == 0, "the client says that it has no collector, and did %d full GCs (%s)", got, key)
 }
 
 // equal requires a count to be exactly what it should be.
@@ -231,19 +268,26 @@ func (f *facts) socket(name string) (matrix.SocketSpec, matrix.SocketAccount) {
 		}
 	}
 	seen, ok := f.Seen.Sockets[name]
-	f.exercised(ok, "the endpoint has no account of socket %q", name)
+	f.exercised(ok, "the endpoint was to have a socket %q, and has no account of it", name)
 	f.exercised(seen.Error == "", "the endpoint's socket %q: %s", name, seen.Error)
+	f.exercised(!ok || seen.Peers > 0, "nobody connected to the endpoint's socket %q", name)
 	return spec, seen
 }
 
-// arrived requires that exactly the messages expected reached the endpoint's
-// socket, in order and byte for byte.
-func (f *facts) arrived(name string, expected func(yield func(frames ...[]byte))) {
+// nothing is what arrives on a socket that only sends.
+func nothing(func(frames ...[]byte)) {}
+
+// exchanged requires that exactly the messages expected reached the endpoint's
+// socket, in order and byte for byte, and that it sent as many as it was to.
+func (f *facts) exchanged(name string, sent int64, expected func(yield func(frames ...[]byte))) {
 	_, seen := f.socket(name)
 	var rolling matrix.Rolling
-	count, wrong, shown := int64(0), int64(0), int64(0)
+	count, octets, wrong, shown := int64(0), int64(0), int64(0), int64(0)
 	expected(func(frames ...[]byte) {
 		rolling.Add(frames...)
+		for _, frame := range frames {
+			octets += int64(len(frame))
+		}
 		if count < int64(len(seen.Digests)) {
 			shown++
 			if seen.Digests[count] != matrix.MessageDigest(frames...) {
@@ -254,8 +298,19 @@ func (f *facts) arrived(name string, expected func(yield func(frames ...[]byte))
 	})
 	f.require(seen.Received == count, "the endpoint received %d of %d messages on %q", seen.Received, count, name)
 	f.require(wrong == 0, "%d of %d messages on %q arrived with other bytes or in another order", wrong, shown, name)
-	f.require(seen.Received != count || wrong > 0 || seen.Rolling == rolling.Sum(), "the bytes that arrived on %q are not those sent", name)
+	f.require(seen.Received != count || wrong > 0 || seen.Rolling == rolling.Sum() && seen.Bytes == octets, "the bytes that arrived on %q are not those sent", name)
+	digests := min(seen.Received, matrix.MaxDigests)
+	f.exercised(int64(len(seen.Digests)) == digests, "the endpoint has digests of %d of %d messages on %q", len(seen.Digests), digests, name)
+	f.exercised(seen.Sent == sent, "the endpoint sent %d of %d messages on %q", seen.Sent, sent, name)
 }
+
+// arrived is exchanged for a socket that only receives.
+func (f *facts) arrived(name string, expected func(yield func(frames ...[]byte))) {
+	f.exchanged(name, 0, expected)
+}
+
+// departed is exchanged for a socket that only sends.
+func (f *facts) departed(name string, sent int64) { f.exchanged(name, sent, nothing) }
 
 // checksum is the CRC-32 that a client reports of a body.
 func checksum(body []byte) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE(body)) }

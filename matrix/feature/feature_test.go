@@ -16,7 +16,18 @@ import (
 )
 
 // perfect builds the evidence of a client that does everything right.
-type perfect struct{ matrix.Evidence }
+type perfect struct {
+	matrix.Evidence
+	circumstances
+}
+
+// circumstances are what differs from one attempt to the next.
+type circumstances struct {
+	seed    uint64
+	address uint64 // where arrays lie
+	port    int    // of the lane's first socket
+	thread  int    // the main thread; others follow
+}
 
 func (p *perfect) observe(key string, value any, unit string) {
 	if whole, ok := value.(int); ok {
@@ -31,33 +42,76 @@ func (p *perfect) saw(socket string, messages ...[][]byte) {
 	for _, frames := range messages {
 		rolling.Add(frames...)
 		account.Received++
+		for _, frame := range frames {
+			account.Bytes += int64(len(frame))
+		}
 		account.Digests = append(account.Digests, matrix.MessageDigest(frames...))
 	}
-	account.Rolling = rolling.Sum()
-	if p.Seen.Sockets == nil {
-		p.Seen.Sockets = map[string]matrix.SocketAccount{}
-	}
+	account.Rolling, account.Peers = rolling.Sum(), 1
 	p.Seen.Sockets[socket] = account
 }
 
 func (p *perfect) sent(socket string, count int) {
-	account := p.Seen.Sockets[socket]
-	account.Sent = int64(count)
-	if p.Seen.Sockets == nil {
-		p.Seen.Sockets = map[string]matrix.SocketAccount{}
+	account, received := p.Seen.Sockets[socket]
+	if !received {
+		p.saw(socket)
+		account = p.Seen.Sockets[socket]
 	}
+	account.Sent = int64(count)
 	p.Seen.Sockets[socket] = account
 }
 
+var usual = circumstances{seed: 7, address: firstAddress, port: firstPort, thread: mainThread}
+
 const (
 	mainThread   = 100
-	ioThread     = 102
-	firstAddress = 0x7f0000000000
+	firstPort    = 4000
+	batch        = 0x600000000000 // where libzmq's batch buffer lies
+	copies       = 0x650000000000 // where copied bodies lie
+	firstAddress = 0x7f0000000000 // where arrays lie
 )
+
+// catalogue is All with fewer and smaller messages where a judge makes them all
+// again.
+func catalogue() []matrix.Feature {
+	features := All()
+	for i, feature := range features {
+		fewer := map[string]string{}
+		switch {
+		case feature.Params["copy-count"] != "":
+			// No two features alike, so that none can answer for another by chance.
+			fewer = map[string]string{"count": "6", "sizes": "65536,131072", "gc-every": "3", "copy-count": "2", "copy-size": "65536", "inproc-size": "4096"}
+			if feature.Name == "zero-copy/wire" {
+				fewer["count"], fewer["sizes"] = "3", "131072"
+			}
+		case strings.HasPrefix(feature.Name, "callback/io-"):
+			fewer["count"], fewer["size"] = "16", "1024"
+			if feature.Name == "callback/io-thread" {
+				fewer["count"] = "9"
+			}
+		case feature.Group() == "messaging":
+			fewer["count"] = "8"
+		}
+		feature.Params, feature.Lane = maps.Clone(feature.Params), slices.Clone(feature.Lane)
+		maps.Copy(feature.Params, fewer)
+		for k, socket := range feature.Lane {
+			count, sizes := "count", "sizes"
+			switch {
+			case socket.Name == "copy":
+				count, sizes = "copy-count", "copy-size"
+			case feature.Params[sizes] == "":
+				sizes = "size"
+			}
+			feature.Lane[k].Count, feature.Lane[k].Sizes = number(feature.Params[count]), numbers(feature.Params[sizes])
+		}
+		features[i] = feature
+	}
+	return features
+}
 
 func catalogued(t testing.TB, name string) matrix.Feature {
 	t.Helper()
-	for _, feature := range All() {
+	for _, feature := range catalogue() {
 		if feature.Name == name {
 			return feature
 		}
@@ -70,23 +124,29 @@ func catalogued(t testing.TB, name string) matrix.Feature {
 // targets/PROBE.md and from nothing of the judge.
 func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 	t.Helper()
-	p := &perfect{matrix.Evidence{
+	return passingWith(t, feature, usual)
+}
+
+func passingWith(t testing.TB, feature matrix.Feature, where circumstances) matrix.Evidence {
+	t.Helper()
+	mainThread, ioThread := where.thread, where.thread+2
+	address := fmt.Sprintf("%#x", where.address+0x1000)
+	p := &perfect{circumstances: where, Evidence: matrix.Evidence{
 		Cell: matrix.Cell{Target: "x@y", Binding: "b", Feature: feature.Name, Technique: "plain"},
-		Seed: 7, Params: feature.Params, Sockets: slices.Clone(feature.Lane),
+		Seed: where.seed, Params: maps.Clone(feature.Params), Sockets: slices.Clone(feature.Lane),
 	}}
-	if _, sends := p.Params["copy-count"]; sends {
-		// Fewer messages than in a run: the judge makes them all again.
-		p.Params = maps.Clone(p.Params)
-		p.Params["count"], p.Params["gc-every"] = "12", "3"
-		feature.Params = p.Params
-	}
 	p.Report.Hello = &matrix.Hello{Protocol: matrix.Protocol, Implementation: "X", Binding: "b", Collector: "moving"}
 	p.Report.Closing.Type = matrix.ClosingDone
 	p.Account = matrix.Account{Ending: matrix.Exited, PeakRSS: 20 << 20, BaselineRSS: 10 << 20}
-	p.Lane.Endpoints = map[string]string{}
+	if len(p.Sockets) > 0 {
+		p.Lane.Endpoints, p.Seen.Sockets = map[string]string{}, map[string]matrix.SocketAccount{}
+	}
 	for i := range p.Sockets {
-		p.Sockets[i].Seed = uint64(1000 + i)
-		p.Lane.Endpoints[p.Sockets[i].Name] = fmt.Sprintf("tcp://endpoint:%d", 4000+i)
+		p.Sockets[i].Seed, p.Sockets[i].Sizes = uint64(1000+i)*where.seed, slices.Clone(p.Sockets[i].Sizes)
+		p.Lane.Endpoints[p.Sockets[i].Name] = fmt.Sprintf("tcp://endpoint:%d", where.port+i)
+		if p.Sockets[i].Role == matrix.RolePubSub {
+			p.Lane.Endpoints[p.Sockets[i].Name+"-in"] = fmt.Sprintf("tcp://endpoint:%d", where.port+100+i)
+		}
 	}
 	param := func(key string) int { return number(feature.Params[key]) }
 	switch name := feature.Name; {
@@ -112,7 +172,7 @@ func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 		p.observe("calls.seen", calls, "count")
 		p.observe("calls.repeated", 0, "count")
 		p.observe("thread.main", mainThread, "thread")
-		callers := fmt.Sprint(mainThread)
+		callers := any(mainThread)
 		if name != "callback/same-thread" {
 			var ids []string
 			for i := range param("threads") {
@@ -135,8 +195,8 @@ func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 		for _, size := range numbers(feature.Params["sizes"]) {
 			key := func(k string) string { return fmt.Sprintf("array.%d.%s", size, k) }
 			p.observe(key("first-class"), true, "flag")
-			p.observe(key("address-before"), "0x7f0000001000", "address")
-			p.observe(key("address-after"), "0x7f0000001000", "address")
+			p.observe(key("address-before"), address, "address")
+			p.observe(key("address-after"), address, "address")
 			p.observe(key("mismatches"), 0, "count")
 			p.observe(key("array-mismatches"), 0, "count")
 			p.observe(key("write-seen"), true, "flag")
@@ -153,31 +213,27 @@ func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 		p.observe("released", 10000, "count")
 		p.observe("wrong", 0, "count")
 	case name == "static-area/pin":
-		p.observe("pinned.address-before", "0x7f0000001000", "address")
-		p.observe("pinned.address-after", "0x7f0000001000", "address")
+		p.observe("pinned.address-before", address, "address")
+		p.observe("pinned.address-after", address, "address")
 		p.observe("mismatches", 0, "count")
 		p.observe("gc.count", 5, "count")
 		p.observe("unpinned.moved", 1, "count")
 	case name == "zero-copy/receive-in-place":
 		p.sent("source", 8)
-		var digests []string
-		for i := range 8 {
-			digests = append(digests, checksum(matrix.Payload(p.Sockets[0].Seed, i, 65536)))
-		}
-		p.observe("received.digests", strings.Join(digests, ","), "digest")
+		p.receives("received.digests", p.Sockets[0].Seed, 8, func(i int) int { return i }, func(int) int { return 65536 })
 		p.observe("views.in-place", 8, "count")
 		p.observe("store.c-to-view", 8, "count")
 		p.observe("store.view-to-c", 8, "count")
 		p.observe("copy.seen", 0, "count")
 		p.observe("view.kind", "array", "text")
 	case strings.HasPrefix(name, "zero-copy/"):
-		before := matrix.Payload(p.Seed, 1000000, 262144)[131072]
-		p.observe("inproc.array-address", "0x7f0000001000", "address")
-		p.observe("inproc.received-address", "0x7f0000001000", "address")
+		before := matrix.Payload(p.Seed, 1000000, param("inproc-size"))[param("inproc-size")/2]
+		p.observe("inproc.array-address", address, "address")
+		p.observe("inproc.received-address", address, "address")
 		p.observe("inproc.stored", int(before^255), "count")
 		p.observe("inproc.seen", int(before^255), "count")
-		p.observe("copy.inproc.array-address", "0x7f0000001000", "address")
-		p.observe("copy.inproc.received-address", "0x7f0000101000", "address")
+		p.observe("copy.inproc.array-address", address, "address")
+		p.observe("copy.inproc.received-address", fmt.Sprintf("%#x", where.address+0x101000), "address")
 		p.observe("copy.inproc.stored", int(before^255), "count")
 		p.observe("copy.inproc.seen", int(before), "count")
 		p.sends("sink", "tcp.arrays", param("count"), numbers(feature.Params["sizes"]), 0, true)
@@ -192,30 +248,30 @@ func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 		p.observe("memory", "array", "text")
 		p.observe("array.first-class", true, "flag")
 		p.observe("thread.main", mainThread, "thread")
-		p.observe("thread.ran-on", fmt.Sprint(ioThread), "thread")
-		p.observe("gc.during", 16, "count")
-		inCallback := 0
+		ranOn, inCallback := "", 0
 		if name == "zero-copy/callback-free" {
-			inCallback = param("count") / param("gc-every")
+			ranOn, inCallback = fmt.Sprint(ioThread), param("count")/param("gc-every")
 		}
+		p.observe("thread.ran-on", ranOn, "thread")
+		p.observe("gc.during", 16, "count")
 		p.observe("gc.in-callback", inCallback, "count")
 	case name == "messaging/req-rep":
-		sizes := numbers(feature.Params["sizes"])
+		count, sizes := param("count"), numbers(feature.Params["sizes"])
 		size := func(i int) int { return sizes[i%len(sizes)] }
-		p.saw("replier", stream(32, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, i, size(i))} })...)
-		p.saw("requester", stream(32, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, 100000+i, size(i))} })...)
-		p.sent("replier", 32)
-		p.sent("requester", 32)
-		p.receives("replies.digests", p.Sockets[0].Seed, 32, func(i int) int { return i }, size)
-		p.receives("requests.digests", p.Sockets[1].Seed, 32, func(i int) int { return i }, size)
+		p.saw("replier", stream(count, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, i, size(i))} })...)
+		p.saw("requester", stream(count, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, 100000+i, size(i))} })...)
+		p.sent("replier", count)
+		p.sent("requester", count)
+		p.receives("replies.digests", p.Sockets[0].Seed, count, func(i int) int { return i }, size)
+		p.receives("requests.digests", p.Sockets[1].Seed, count, func(i int) int { return i }, size)
 	case name == "messaging/push-pull":
-		sizes := numbers(feature.Params["sizes"])
+		count, sizes := param("count"), numbers(feature.Params["sizes"])
 		size := func(i int) int { return sizes[i%len(sizes)] }
-		p.saw("sink", stream(32, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, i, size(i))} })...)
-		p.sent("source", 32)
-		p.receives("received.digests", p.Sockets[1].Seed, 32, func(i int) int { return i }, size)
+		p.saw("sink", stream(count, func(i int) [][]byte { return [][]byte{matrix.Payload(p.Seed, i, size(i))} })...)
+		p.sent("source", count)
+		p.receives("received.digests", p.Sockets[1].Seed, count, func(i int) int { return i }, size)
 	case name == "messaging/multipart":
-		sizes := numbers(feature.Params["sizes"])
+		count, sizes := param("count"), numbers(feature.Params["sizes"])
 		message := func(seed uint64, i int) [][]byte {
 			var frames [][]byte
 			for j := range 3 {
@@ -223,10 +279,10 @@ func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 			}
 			return frames
 		}
-		p.saw("sink", stream(32, func(i int) [][]byte { return message(p.Seed, i) })...)
-		p.sent("source", 32)
+		p.saw("sink", stream(count, func(i int) [][]byte { return message(p.Seed, i) })...)
+		p.sent("source", count)
 		var messages, parts []string
-		for i := range 32 {
+		for i := range count {
 			var frames []string
 			for _, frame := range message(p.Sockets[1].Seed, i) {
 				frames = append(frames, checksum(frame))
@@ -236,14 +292,14 @@ func passing(t testing.TB, feature matrix.Feature) matrix.Evidence {
 		p.observe("received.digests", strings.Join(messages, ","), "digest")
 		p.observe("received.parts", strings.Join(parts, ","), "list")
 	case name == "messaging/pub-sub":
-		sizes := numbers(feature.Params["sizes"])
+		count, sizes := param("count"), numbers(feature.Params["sizes"])
 		size := func(i int) int { return sizes[i%len(sizes)] }
-		p.saw("pubsub-in", stream(32, func(i int) [][]byte { return [][]byte{[]byte("match"), matrix.Payload(p.Seed, 2*i, size(2*i))} })...)
+		p.saw("pubsub-in", stream(count, func(i int) [][]byte { return [][]byte{[]byte("match"), matrix.Payload(p.Seed, 2*i, size(2*i))} })...)
 		account := p.Seen.Sockets["pubsub-in"]
-		account.Topics = map[string]int64{"sync": 3, "match": 32, "end": 1}
+		account.Topics = map[string]int64{"sync": 3, "match": int64(count), "end": 1}
 		p.Seen.Sockets["pubsub-in"] = account
-		p.sent("pubsub", 68)
-		p.receives("received.digests", p.Sockets[0].Seed, 32, func(i int) int { return 2*i + 1 }, size)
+		p.sent("pubsub", 2*count)
+		p.receives("received.digests", p.Sockets[0].Seed, count, func(i int) int { return 2*i + 1 }, size)
 		p.observe("received.other", 0, "count")
 	case name == "binding/loads":
 		p.observe("loads.by", "X 1.0", "text")
@@ -293,8 +349,7 @@ func (p *perfect) receives(key string, seed uint64, count int, index, size func(
 // sends plays libzmq's way of putting large bodies on the wire: the header and
 // the first octets of a body from its batch buffer, the rest from the body.
 func (p *perfect) sends(socket, key string, count int, sizes []int, index int, shared bool) {
-	const batch, copies = 0x600000000000, 0x650000000000
-	port := portOf(p.Lane.Endpoints[socket])
+	port, ioThread := portOf(p.Lane.Endpoints[socket]), p.thread+2
 	call := func(address uint64, length int) {
 		p.Account.WitnessCalls = append(p.Account.WitnessCalls, matrix.WitnessCall{
 			Call: "send", Peer: port, Thread: ioThread, Address: address, Length: int64(length), Result: int64(length),
@@ -308,7 +363,7 @@ func (p *perfect) sends(socket, key string, count int, sizes []int, index int, s
 	for i := range count {
 		size := sizes[i%len(sizes)]
 		// Eight places in turn, as an allocator that uses memory again does.
-		address := uint64(firstAddress + i%8*(2<<20))
+		address := p.address + uint64(i%8*(2<<20))
 		arrays = append(arrays, fmt.Sprintf("%#x+%d", address, size))
 		messages = append(messages, [][]byte{matrix.Payload(p.Seed, index+i, size)})
 		from := address
@@ -351,7 +406,7 @@ func TestCatalogue(t *testing.T) {
 }
 
 func TestPerfectClientPasses(t *testing.T) {
-	for _, feature := range All() {
+	for _, feature := range catalogue() {
 		t.Run(feature.Name, func(t *testing.T) {
 			finding := matrix.Conclude(feature, true, passing(t, feature))
 			assert.Equal(t, matrix.Pass, finding.Outcome, finding.Reason)
@@ -366,117 +421,6 @@ func clone(evidence matrix.Evidence) matrix.Evidence {
 	evidence.Seen.Sockets = maps.Clone(evidence.Seen.Sockets)
 	evidence.Sockets = slices.Clone(evidence.Sockets)
 	return evidence
-}
-
-// loose are observations of which more than one value is right: bounds, names
-// and what is only shown to people. Each has a test of its own where it matters.
-var loose = regexp.MustCompile(`^(ordinary\.moved|unpinned\.moved|gc\.during|gc\.count|view\.kind|thread\.names|copy\.inproc\.(array|received)-address|loads\.(by|style-warnings)|version\.own|size\.(believed|touched)|e[a-z]+\.condition)$`)
-
-// unjudged names, by feature, observations that say nothing there.
-func unjudged(feature matrix.Feature, key string) bool {
-	switch {
-	case feature.Name == "zero-copy/native-free" && strings.HasPrefix(key, "release."),
-		strings.HasPrefix(feature.Name, "zero-copy/") && feature.Name != "zero-copy/callback-free" && strings.HasPrefix(key, "thread."):
-		return true
-	}
-	return false
-}
-
-// otherwiseRight are observations of which more than one value is right in this
-// feature: these hold in foreign memory too, and any thread but the callbacks'
-// may be the main one.
-func otherwiseRight(feature matrix.Feature, key string) bool {
-	switch key {
-	case "memory", "array.first-class":
-		return slices.Contains([]string{"zero-copy/native-free", "zero-copy/kept-alive", "zero-copy/wire"}, feature.Name)
-	case "thread.main":
-		return feature.Name != "callback/same-thread"
-	case "thread.ran-on":
-		return strings.HasPrefix(feature.Name, "callback/io-") || strings.HasPrefix(feature.Name, "zero-copy/") && feature.Name != "zero-copy/callback-free"
-	}
-	return false
-}
-
-// A pass rests on every observation: without it, in another unit or with
-// another value there is no pass.
-func TestNoObservationCanBeMissingOrOther(t *testing.T) {
-	for _, feature := range All() {
-		t.Run(feature.Name, func(t *testing.T) {
-			good := passing(t, feature)
-			for i, observation := range good.Report.Observations {
-				if unjudged(feature, observation.Key) {
-					continue
-				}
-				judge := func(change func(e *matrix.Evidence)) matrix.Outcome {
-					evidence := clone(good)
-					change(&evidence)
-					return matrix.Conclude(feature, true, evidence).Outcome
-				}
-				assert.NotEqual(t, matrix.Pass, judge(func(e *matrix.Evidence) {
-					e.Report.Observations = slices.Delete(e.Report.Observations, i, i+1)
-				}), "%s dropped", observation.Key)
-				assert.NotEqual(t, matrix.Pass, judge(func(e *matrix.Evidence) {
-					e.Report.Observations[i].Unit = "furlongs"
-				}), "%s in another unit", observation.Key)
-				if loose.MatchString(observation.Key) || otherwiseRight(feature, observation.Key) {
-					continue
-				}
-				for _, other := range others(observation.Value) {
-					assert.NotEqual(t, matrix.Pass, judge(func(e *matrix.Evidence) {
-						e.Report.Observations[i].Value = other
-					}), "%s is %.40v instead of %.40v", observation.Key, other, observation.Value)
-				}
-			}
-		})
-	}
-}
-
-// others are values near the one given that are not it.
-func others(value any) []any {
-	return slices.DeleteFunc(changed(value), func(other any) bool { return other == value })
-}
-
-func changed(value any) []any {
-	switch value := value.(type) {
-	case bool:
-		return []any{!value, "true"}
-	case json.Number:
-		whole, _ := value.Int64()
-		return []any{json.Number(fmt.Sprint(whole + 1)), json.Number(fmt.Sprint(whole - 1)), json.Number("-7"), fmt.Sprint("x", whole)}
-	case string:
-		return []any{"", value + "0", json.Number("7"), strings.Replace(value, "7", "6", 1) + ","}
-	}
-	return nil
-}
-
-func TestEndpointsViewIsJudged(t *testing.T) {
-	for _, feature := range All() {
-		good := passing(t, feature)
-		for name, account := range good.Seen.Sockets {
-			if account.Received == 0 {
-				continue
-			}
-			t.Run(feature.Name+"/"+name, func(t *testing.T) {
-				for what, change := range map[string]func(a *matrix.SocketAccount){
-					"one less":         func(a *matrix.SocketAccount) { a.Received-- },
-					"one more":         func(a *matrix.SocketAccount) { a.Received++ },
-					"other digest":     func(a *matrix.SocketAccount) { a.Digests = slices.Clone(a.Digests); a.Digests[0] = a.Digests[1] },
-					"other order":      func(a *matrix.SocketAccount) { a.Digests = slices.Clone(a.Digests); slices.Reverse(a.Digests) },
-					"other rolling":    func(a *matrix.SocketAccount) { a.Rolling = new(matrix.Rolling).Sum() },
-					"endpoint's error": func(a *matrix.SocketAccount) { a.Error = "broken" },
-				} {
-					evidence := clone(good)
-					changed := account
-					change(&changed)
-					evidence.Seen.Sockets[name] = changed
-					assert.NotEqual(t, matrix.Pass, matrix.Conclude(feature, true, evidence).Outcome, what)
-				}
-				evidence := clone(good)
-				delete(evidence.Seen.Sockets, name)
-				assert.NotEqual(t, matrix.Pass, matrix.Conclude(feature, true, evidence).Outcome, "no account")
-			})
-		}
-	}
 }
 
 func TestZeroCopyProof(t *testing.T) {
@@ -534,8 +478,8 @@ func TestZeroCopyProof(t *testing.T) {
 		}, matrix.Fail, "no I/O thread"},
 		"wrong behaviour stands, whatever was not exercised": {func(e *matrix.Evidence) {
 			value(e, "gc.during", json.Number("0"))
-			value(e, "release.once", json.Number("11"))
-		}, matrix.Fail, "released exactly once: 11 of 12"},
+			value(e, "release.once", json.Number("5"))
+		}, matrix.Fail, "released exactly once: 5 of 6"},
 		"callbacks on the main thread": {func(e *matrix.Evidence) {
 			value(e, "thread.ran-on", fmt.Sprint(mainThread))
 		}, matrix.Fail, "ran on the main thread"},
@@ -578,7 +522,7 @@ func TestAViewThatCanOnlyBeReadIsNoted(t *testing.T) {
 }
 
 func TestWithoutACollectorNoCollectionsAreAsked(t *testing.T) {
-	for _, feature := range All() {
+	for _, feature := range catalogue() {
 		t.Run(feature.Name, func(t *testing.T) {
 			evidence := clone(passing(t, feature))
 			hello := *evidence.Report.Hello

@@ -119,6 +119,7 @@ func judgeRelease(evidence matrix.Evidence) matrix.Finding {
 // within so many MiB of what it was when the probe said hello.
 func (f *facts) boundedMemory(mebibytes int64) {
 	f.exercised(f.Account.PeakRSS > 0 && f.Account.BaselineRSS > 0, "the warden has no account of the resident size")
+	f.exercised(f.Account.PeakRSS >= f.Account.BaselineRSS, "the warden saw a resident size of %d octets at hello, and of %d at most", f.Account.BaselineRSS, f.Account.PeakRSS)
 	grown := (f.Account.PeakRSS - f.Account.BaselineRSS) >> 20
 	f.require(grown <= mebibytes, "the resident size grew by %d MiB, more than %d", grown, mebibytes)
 }
