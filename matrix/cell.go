@@ -6,7 +6,6 @@ package matrix
 
 import (
 	"fmt"
-	"path"
 	"strings"
 )
 
@@ -101,7 +100,8 @@ func ParseCell(text string) (Cell, error) {
 			return Cell{}, fmt.Errorf("cell %q: a part between two slashes is empty", text)
 		}
 	}
-	cell := Cell{Target: parts[0], Binding: parts[1], Feature: path.Join(parts[2], parts[3])}
+	// Not path.Join: a part may be "..", and String must give the text back.
+	cell := Cell{Target: parts[0], Binding: parts[1], Feature: parts[2] + "/" + parts[3]}
 	if len(parts) == 5 {
 		cell.Technique = parts[4]
 	}

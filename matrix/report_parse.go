@@ -40,7 +40,7 @@ func ParseReport(stdout []byte, lost int64) Report {
 			err = report.add(line)
 		}
 		if err != nil {
-			report.Violation = fmt.Sprintf("line %d: %v: %s", number, err, excerpt(line))
+			report.Violation = fmt.Sprintf("line %d: %s: %s", number, shown(err), excerpt(line))
 			return report
 		}
 	}
@@ -307,4 +307,23 @@ func (r Report) lookup(key string) (any, bool) {
 		}
 	}
 	return nil, false
+}
+
+// shown is an error that may hold a probe's own words, such as a key's name:
+// bounded, and without a character that does not show itself.
+func shown(err error) string {
+	const most = 400
+	shown := make([]byte, 0, most)
+	for _, r := range err.Error() {
+		if len(shown) >= most {
+			return string(shown) + "…"
+		}
+		if strconv.IsPrint(r) {
+			shown = utf8.AppendRune(shown, r)
+		} else {
+			quoted := strconv.QuoteRuneToASCII(r)
+			shown = append(shown, quoted[1:len(quoted)-1]...)
+		}
+	}
+	return string(shown)
 }

@@ -1,10 +1,14 @@
 package matrix
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 const helloLine = `{"type":"hello","protocol":1,"implementation":"X","version":"1","binding":"b","binding_version":"","libzmq":"4.3.4","threads":true,"pid":7,"collector":"none"}` + "\n"
@@ -53,20 +57,118 @@ func TestParseReport(t *testing.T) {
 	}
 }
 
+// FuzzParseReport: whatever a probe prints, its report is bounded by it, holds
+// to the protocol as far as it goes, survives a record, and says what was wrong
+// in words that harm nobody who reads them.
 func FuzzParseReport(f *testing.F) {
-	f.Add([]byte(helloLine+`{"type":"done"}`+"\n"), int64(0))
-	f.Add([]byte("{\"type\":\"hello\",\"type\":1}\n"), int64(1))
-	f.Add([]byte("null\n"), int64(0))
-	f.Add([]byte("[1]\n"), int64(0))
+	for _, stdout := range []string{
+		helloLine + `{"type":"done"}` + "\n",
+		helloLine + `{"type":"step","text":"\u001b[2J\u202e"}` + "\n" + `{"type":"observe","key":"k","value":-0,"unit":"count"}` + "\n" + `{"type":"failed","reason":"r","condition":""}` + "\n",
+		helloLine + `{"type":"observe","key":"k","value":true,"unit":"flag"}` + "\n" + `{"type":"unsupported","reason":"none"}` + "\n",
+		helloLine + `{"type":"step","text":"","\u202e\u001b":1,"\u202e\u001b":2}` + "\n",
+		helloLine + `{"type":"step","text":"","` + strings.Repeat("long", 1000) + `":1}` + "\n",
+		helloLine + `{"type":"step","text":"","` + strings.Repeat("\u202e", 1000) + `":[]}` + "\n",
+		helloLine + "{\"type\":\"step\",\"text\":\"\",\"\u202e\":1,\"\u202e\":2}\n", "{\"\u202e\"\n", "{\"\u202e\":\u202e}\n",
+		helloLine + `{"type":"step","text":"` + strings.Repeat("\u009b", 1000) + `","text":""}` + "\n",
+		"{\"type\":\"hello\",\"type\":1}\n", "{\"type\":\"\u202e\"}\n", "null\n", "[1]\n", "",
+	} {
+		f.Add([]byte(stdout), int64(0))
+	}
+	f.Add([]byte(helloLine), int64(1))
 	f.Fuzz(func(t *testing.T, stdout []byte, lost int64) {
 		report := ParseReport(stdout, lost)
-		if report.Closing.Type != "" && report.Hello == nil {
-			t.Error("closed without a hello")
-		}
+		require.Equal(t, report, ParseReport(stdout, lost), "the same each time")
+		assert.LessOrEqual(t, len(report.Violation), 2000)
 		for _, r := range report.Violation {
-			if r < 0x20 || r == 0x7f {
-				t.Errorf("a control character in the violation: %q", report.Violation)
+			assert.True(t, unicode.IsPrint(r), "%U in the violation %q", r, report.Violation)
+		}
+		assert.True(t, lost <= 0 || report.Violation != "", "nobody says that output is lost")
+
+		written := len(report.Closing.Reason) + len(report.Closing.Condition)
+		for _, step := range report.Steps {
+			written += len(step)
+		}
+		keys := map[string]bool{}
+		for _, observation := range report.Observations {
+			written += len(observation.Key) + len(observation.Unit) + len(fmt.Sprint(observation.Value))
+			assert.False(t, keys[observation.Key], "%q is observed twice", observation.Key)
+			keys[observation.Key] = true
+			switch value := observation.Value.(type) {
+			case string, bool:
+			case json.Number:
+				_, err := value.Int64()
+				assert.NoError(t, err)
+			default:
+				assert.Fail(t, "a value of another type", "%T", value)
 			}
+		}
+		// A replacement character has three bytes, for one that is no UTF-8.
+		assert.LessOrEqual(t, written, 3*len(stdout))
+		assert.True(t, report.Hello != nil || report.Closing.Type == "" && written == 0, "something said by nobody")
+
+		recorded, err := json.Marshal(report)
+		require.NoError(t, err)
+		var read Report
+		require.NoError(t, json.Unmarshal(recorded, &read))
+		assert.Equal(t, report, read, "what was recorded")
+
+		report.Violation = ""
+		assert.Equal(t, report, ParseReport(printed(t, report), 0), "what was taken, printed again")
+	})
+}
+
+// printed is the report as a probe prints it.
+func printed(t *testing.T, report Report) []byte {
+	t.Helper()
+	var stdout []byte
+	line := func(kind string, value any) {
+		encoded, err := json.Marshal(value)
+		require.NoError(t, err)
+		rest := strings.TrimPrefix(string(encoded), "{")
+		if rest != "}" {
+			rest = "," + rest
+		}
+		stdout = fmt.Appendf(stdout, "{%q:%q%s\n", "type", kind, rest)
+	}
+	if report.Hello != nil {
+		line("hello", report.Hello)
+	}
+	// An observation is no step, whichever came first.
+	for _, step := range report.Steps {
+		line("step", map[string]string{"text": step})
+	}
+	for _, observation := range report.Observations {
+		line("observe", observation)
+	}
+	switch closing := report.Closing; closing.Type {
+	case ClosingDone:
+		line(closing.Type, struct{}{})
+	case ClosingUnsupported:
+		line(closing.Type, map[string]string{"reason": closing.Reason})
+	case ClosingFailed:
+		line(closing.Type, map[string]string{"reason": closing.Reason, "condition": closing.Condition})
+	}
+	return stdout
+}
+
+// FuzzParseCell: what is a cell's name is that cell's, and no other's.
+func FuzzParseCell(f *testing.F) {
+	for _, text := range []string{"sbcl@bookworm/cffi/zero-copy/callback-free/plain", "a/b/c/d", "a/b/../d/e", "a/b/c/..", "////", "a/b/c/d/e/f", "\x1b/\u202e/\xff/d", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		cell, err := ParseCell(text)
+		if err != nil {
+			for _, r := range err.Error() {
+				assert.True(t, unicode.IsPrint(r), "%U in the error %q", r, err)
+			}
+			return
+		}
+		assert.Equal(t, text, strings.TrimSuffix(cell.String(), "/"))
+		if cell.Technique != "" {
+			again, err := ParseCell(cell.String())
+			require.NoError(t, err)
+			assert.Equal(t, cell, again)
 		}
 	})
 }
