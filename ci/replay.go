@@ -344,6 +344,9 @@ func (r replayed) text() string {
 		seen := evidence.Seen.Sockets[socket.Name]
 		line := fmt.Sprintf("%s (%s): %d received, %d bytes; %d sent; %s", socket.Name, socket.Role,
 			seen.Received, seen.Bytes, seen.Sent, count(seen.Peers, "peer", "peers"))
+		if seen.Curve != nil {
+			line += "; " + results.HandshakesInWords(*seen.Curve)
+		}
 		if seen.Error != "" {
 			line += "; " + seen.Error
 		}

@@ -160,6 +160,9 @@ type SocketSpec struct {
 	Count int    `json:"count"` // messages to send, or expected
 	Sizes []int  `json:"sizes"` // body bytes of message i's parts: Sizes[(i*Parts+j) % len(Sizes)]
 	Parts int    `json:"parts"` // frames per message, 1 unless multipart
+	// Curve secures the socket (RFC 26): only a client with the lane's keys
+	// gets in.
+	Curve bool `json:"curve,omitempty"`
 }
 
 // Role is what a socket of the endpoint does.
@@ -180,6 +183,16 @@ const (
 type Lane struct {
 	ID        string            `json:"id"`
 	Endpoints map[string]string `json:"endpoints"` // socket name → "tcp://host:port", in the client's network
+	// Curve has the keys of the lane's secured sockets, nil if there are none.
+	Curve *CurveKeys `json:"curve,omitempty"`
+}
+
+// CurveKeys are what a client needs to get into a lane's secured sockets. They
+// are made for the lane and worth nothing after it. All are in Z85 (RFC 32).
+type CurveKeys struct {
+	Server string `json:"server"` // the endpoint's public key
+	Public string `json:"public"` // the one client key that it lets in
+	Secret string `json:"secret"` // of that key
 }
 
 // LaneAccount is what the endpoint saw on a lane, by socket name.
@@ -201,9 +214,41 @@ type SocketAccount struct {
 	// Topics counts what a SUB received, by topic frame, as far as MaxTopics.
 	Topics map[string]int64 `json:"topics,omitempty"`
 	Peers  int              `json:"peers"` // connections accepted
+	// Curve is of a secured socket's handshakes, nil for others.
+	Curve *CurveAccount `json:"curve,omitempty"`
 	// Error is what went wrong on this socket, in the endpoint's words.
 	Error string `json:"error,omitempty"`
 }
+
+// CurveAccount is what became of the connections to a secured socket. Who was
+// refused is no error of the socket.
+type CurveAccount struct {
+	Accepted int             `json:"accepted"` // handshakes with the lane's keys
+	Refused  map[Refusal]int `json:"refused,omitempty"`
+}
+
+// Refusal is why a connection to a secured socket did not get in.
+type Refusal string
+
+// The refusals.
+const (
+	// RefusedKey: the client has the server's key and proves its own, which is
+	// not the lane's.
+	RefusedKey Refusal = "unknown-key"
+	// RefusedCipher: what the client sent can't be opened with the lane's keys,
+	// as that of a client that has another server key.
+	RefusedCipher Refusal = "cipher"
+	// RefusedMechanism: the client wants another mechanism than CURVE.
+	RefusedMechanism Refusal = "mechanism"
+	// RefusedProtocol: the client broke the handshake otherwise.
+	RefusedProtocol Refusal = "protocol"
+	// RefusedUnfinished: the connection ended, or the lane was closed, before
+	// the handshake was through, or the client speaks a ZMTP without one.
+	RefusedUnfinished Refusal = "unfinished"
+)
+
+// Refusals are all of them, in the order in which they are told.
+var Refusals = []Refusal{RefusedKey, RefusedCipher, RefusedMechanism, RefusedProtocol, RefusedUnfinished}
 
 // MaxDigests and MaxTopics bound what a client can make the endpoint remember.
 const (

@@ -98,7 +98,7 @@ func putList[T any](b []byte, name string, values []T, each func([]byte, T) []by
 }
 
 // putMapping appends a mapping in the order of its keys; a nil one is null.
-func putMapping[T any](b []byte, name string, values map[string]T, each func([]byte, T) []byte) []byte {
+func putMapping[K ~string, T any](b []byte, name string, values map[K]T, each func([]byte, T) []byte) []byte {
 	b = putKey(b, name)
 	if values == nil {
 		return append(b, "null"...)
@@ -108,7 +108,7 @@ func putMapping[T any](b []byte, name string, values map[string]T, each func([]b
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = each(append(appendText(b, name), ':'), values[name])
+		b = each(append(appendText(b, string(name)), ':'), values[name])
 	}
 	return append(b, '}')
 }
@@ -189,9 +189,15 @@ func appendEvidence(b []byte, evidence *matrix.Evidence) ([]byte, error) {
 	if len(evidence.Sockets) > 0 {
 		b = putList(b, "sockets", evidence.Sockets, appendSocketSpec)
 	}
-	if evidence.Lane.ID != "" || evidence.Lane.Endpoints != nil {
-		b = putText(append(putKey(b, "lane"), '{'), "id", evidence.Lane.ID)
-		b = append(putMapping(b, "endpoints", evidence.Lane.Endpoints, appendText), '}')
+	if lane := evidence.Lane; lane.ID != "" || lane.Endpoints != nil || lane.Curve != nil {
+		b = putText(append(putKey(b, "lane"), '{'), "id", lane.ID)
+		b = putMapping(b, "endpoints", lane.Endpoints, appendText)
+		if lane.Curve != nil {
+			b = putText(append(putKey(b, "curve"), '{'), "server", lane.Curve.Server)
+			b = putText(b, "public", lane.Curve.Public)
+			b = append(putText(b, "secret", lane.Curve.Secret), '}')
+		}
+		b = append(b, '}')
 	}
 	b, err := appendReport(putKey(b, "report"), &evidence.Report)
 	if err != nil {
@@ -212,7 +218,11 @@ func appendSocketSpec(b []byte, socket matrix.SocketSpec) []byte {
 	b = putUnsigned(b, "seed", socket.Seed)
 	b = putNumber(b, "count", socket.Count)
 	b = putList(b, "sizes", socket.Sizes, appendInt)
-	return append(putNumber(b, "parts", socket.Parts), '}')
+	b = putNumber(b, "parts", socket.Parts)
+	if socket.Curve {
+		b = putFlag(b, "curve", true)
+	}
+	return append(b, '}')
 }
 
 func appendSocketAccount(b []byte, account matrix.SocketAccount) []byte {
@@ -227,6 +237,13 @@ func appendSocketAccount(b []byte, account matrix.SocketAccount) []byte {
 		b = putMapping(b, "topics", account.Topics, appendInt)
 	}
 	b = putNumber(b, "peers", account.Peers)
+	if account.Curve != nil {
+		b = putNumber(append(putKey(b, "curve"), '{'), "accepted", account.Curve.Accepted)
+		if len(account.Curve.Refused) > 0 {
+			b = putMapping(b, "refused", account.Curve.Refused, appendInt)
+		}
+		b = append(b, '}')
+	}
 	return append(putOptional(b, "error", account.Error), '}')
 }
 

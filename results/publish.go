@@ -249,8 +249,25 @@ func evidenceOf(attempt matrix.Attempt, run string) *Evidence {
 			}
 			brief.Endpoint = append(brief.Endpoint, Socket{
 				Name: name, Role: socket.Role, Count: socket.Count, Received: seen.Received, Bytes: seen.Bytes,
-				Sent: seen.Sent, Peers: seen.Peers, Rolling: bounded(seen.Rolling, mostName), Error: bounded(seen.Error, mostReason),
+				Sent: seen.Sent, Peers: seen.Peers, Curve: curveInBrief(seen.Curve), Rolling: bounded(seen.Rolling, mostName), Error: bounded(seen.Error, mostReason),
 			})
+		}
+	}
+	return brief
+}
+
+// curveInBrief keeps the refusals that there are: the record may name others.
+func curveInBrief(curve *matrix.CurveAccount) *matrix.CurveAccount {
+	if curve == nil {
+		return nil
+	}
+	brief := &matrix.CurveAccount{Accepted: curve.Accepted}
+	for _, reason := range matrix.Refusals {
+		if times := curve.Refused[reason]; times > 0 {
+			if brief.Refused == nil {
+				brief.Refused = map[matrix.Refusal]int{}
+			}
+			brief.Refused[reason] = times
 		}
 	}
 	return brief

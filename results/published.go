@@ -220,8 +220,10 @@ type Socket struct {
 	Bytes    int64       `json:"bytes"`    // received, of all bodies
 	Sent     int64       `json:"sent"`     // messages
 	Peers    int         `json:"peers"`    // connections accepted
-	Rolling  string      `json:"rolling,omitempty"`
-	Error    string      `json:"error,omitempty"`
+	// Curve is of a secured socket's handshakes.
+	Curve   *matrix.CurveAccount `json:"curve,omitempty"`
+	Rolling string               `json:"rolling,omitempty"`
+	Error   string               `json:"error,omitempty"`
 }
 
 // Account is the warden's word on the attempt, in brief.

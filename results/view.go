@@ -378,11 +378,37 @@ func (s Socket) saw() string {
 		parts = append(parts, fmt.Sprintf("sent %s", plural(int(s.Sent), "message")))
 	}
 	parts = append(parts, plural(s.Peers, "connection"))
+	if s.Curve != nil {
+		parts = append(parts, HandshakesInWords(*s.Curve))
+	}
 	text += strings.Join(parts, ", ")
 	if s.Error != "" {
 		text += "; error: " + s.Error
 	}
 	return visible(text)
+}
+
+// HandshakesInWords says who got into a secured socket, and who did not and why.
+func HandshakesInWords(curve matrix.CurveAccount) string {
+	text := plural(curve.Accepted, "CURVE handshake") + " accepted"
+	var refused []string
+	for _, reason := range matrix.Refusals {
+		if times := curve.Refused[reason]; times > 0 {
+			refused = append(refused, fmt.Sprintf("%d %s", times, refusalInWords[reason]))
+		}
+	}
+	if len(refused) > 0 {
+		text += ", refused: " + strings.Join(refused, ", ")
+	}
+	return text
+}
+
+var refusalInWords = map[matrix.Refusal]string{
+	matrix.RefusedKey:        "with an unknown client key",
+	matrix.RefusedCipher:     "that the lane's keys can't open",
+	matrix.RefusedMechanism:  "without CURVE",
+	matrix.RefusedProtocol:   "that broke the protocol",
+	matrix.RefusedUnfinished: "unfinished",
 }
 
 // facts are a dossier's parts with names, without its backtrace.

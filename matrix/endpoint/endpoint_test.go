@@ -262,7 +262,7 @@ func TestServeAnswersGarbageAndGoesOn(t *testing.T) {
 		{"no_id", `{"op":"close","lane":"1"}`, 0, "at least 1"},
 		{"an_unknown_op", `{"id":4,"op":"shutdown"}`, 4, `unknown op "shutdown"`},
 		{"an_unknown_key", `{"id":4,"op":"close","lane":"1","force":true}`, 4, `unknown field "force"`},
-		{"an_unknown_key_inside", `{"id":4,"op":"open","sockets":[{"name":"a","role":"sink","curve":true}]}`, 4, `unknown field "curve"`},
+		{"an_unknown_key_inside", `{"id":4,"op":"open","sockets":[{"name":"a","role":"sink","gssapi":true}]}`, 4, `unknown field "gssapi"`},
 		{"a_huge_line", `{"id":4,"op":"` + strings.Repeat("x", endpoint.MaxRequestLine) + `"}`, 0, "too long"},
 		{"a_huge_key", `{"id":4,"` + strings.Repeat("x", 1000) + `":1}`, 4, "…"},
 		{"no_sockets", `{"id":4,"op":"open"}`, 4, "no sockets"},

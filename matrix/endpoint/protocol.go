@@ -13,6 +13,11 @@
 //	← {"id":2,"account":{"sockets":{"sink":{"received":8,…}}}}
 //	← {"id":3,"error":"what is wrong with request 3"}
 //
+// A socket with "curve":true is a CURVE server (RFC 26). The lane then has
+// "curve", fresh keys of the server and of the one client that it lets in, and
+// the socket's account "curve", how many handshakes were accepted, and refused
+// for which reason.
+//
 // A line that is no request is answered with an error too, with id 0 where
 // none could be read; the stream goes on.
 package endpoint

@@ -122,12 +122,18 @@ func TestWhatTheTypesWriteIsTaken(t *testing.T) {
 	for _, role := range []matrix.Role{matrix.RoleSink, matrix.RoleSource, matrix.RoleReplier, matrix.RoleRequester, matrix.RolePubSub} {
 		take(schema.EndpointRequest, endpoint.Request{ID: 1, Op: endpoint.OpOpen, Sockets: []matrix.SocketSpec{{Name: "a", Role: role, Seed: 1<<64 - 1}}})
 	}
+	take(schema.EndpointRequest, endpoint.Request{ID: 1, Op: endpoint.OpOpen, Sockets: []matrix.SocketSpec{{Name: "a", Role: matrix.RoleSink, Curve: true}}})
 	take(schema.EndpointRequest, endpoint.Request{ID: 1, Op: endpoint.OpClose, Lane: "1"})
 	take(schema.EndpointReply, endpoint.Greeting{Endpoint: endpoint.Version, Libzmq: "4.3.5", PID: 1})
 	take(schema.EndpointReply, endpoint.Reply{ID: 1, Lane: &matrix.Lane{ID: "1", Endpoints: map[string]string{"sink": "tcp://[::1]:1"}}})
 	take(schema.EndpointReply, endpoint.Reply{ID: 1, Account: &matrix.LaneAccount{Sockets: map[string]matrix.SocketAccount{"sink": {
 		Digests: []string{matrix.MessageDigest(nil)}, Rolling: new(matrix.Rolling).Sum(), Topics: map[string]int64{"\xff": 1},
 	}}}})
+	refused := map[matrix.Refusal]int{}
+	for _, refusal := range matrix.Refusals {
+		refused[refusal] = 1
+	}
+	take(schema.EndpointReply, endpoint.Reply{ID: 1, Account: &matrix.LaneAccount{Sockets: map[string]matrix.SocketAccount{"sink": {Curve: &matrix.CurveAccount{Refused: refused}}}}})
 	take(schema.EndpointReply, endpoint.Reply{ID: 0, Error: "no request"})
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
 // connections follows the connections of one bound socket by its monitor, and
@@ -37,6 +39,9 @@ type connections struct {
 	// speaks.
 	unshaken int
 	closed   bool // the listener has gone
+	secured  bool
+	shaken   int                    // handshakes that succeeded, of a secured socket
+	refused  map[matrix.Refusal]int // of a secured socket
 }
 
 const watchedEvents = zmq4.EVENT_ACCEPTED | zmq4.EVENT_DISCONNECTED | zmq4.EVENT_CLOSED | zmq4.EVENT_ACCEPT_FAILED |
@@ -45,9 +50,13 @@ const watchedEvents = zmq4.EVENT_ACCEPTED | zmq4.EVENT_DISCONNECTED | zmq4.EVENT
 // monitors numbers the inproc names, which must differ within a context.
 var monitors atomic.Uint64
 
-func watchConnections(context *zmq4.Context, socket *zmq4.Socket) (*connections, error) {
+func watchConnections(context *zmq4.Context, socket *zmq4.Socket, secured bool) (*connections, error) {
 	name := fmt.Sprintf("inproc://monitor-%d", monitors.Add(1))
-	if err := socket.Monitor(name, watchedEvents); err != nil {
+	events := watchedEvents
+	if secured {
+		events |= zmq4.EVENT_HANDSHAKE_SUCCEEDED
+	}
+	if err := socket.Monitor(name, events); err != nil {
 		return nil, fmt.Errorf("monitor the socket: %w", err)
 	}
 	monitor, err := context.NewSocket(zmq4.PAIR)
@@ -66,7 +75,10 @@ func watchConnections(context *zmq4.Context, socket *zmq4.Socket) (*connections,
 		monitor.Close()
 		return nil, fmt.Errorf("connect the monitor: %w", err)
 	}
-	return &connections{socket: socket, monitor: monitor, open: map[int]struct{}{}, failures: map[string]int{}}, nil
+	return &connections{
+		socket: socket, monitor: monitor, open: map[int]struct{}{}, failures: map[string]int{},
+		secured: secured, refused: map[matrix.Refusal]int{},
+	}, nil
 }
 
 // read takes in all events that are there.
@@ -89,11 +101,21 @@ func (c *connections) read() error {
 			c.closed = true
 		case zmq4.EVENT_ACCEPT_FAILED:
 			c.failures[fmt.Sprintf("could not be accepted: %v", syscall.Errno(value))]++
+		case zmq4.EVENT_HANDSHAKE_SUCCEEDED:
+			c.shaken++
 		case zmq4.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
 			c.unshaken++
 		case zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+			if c.secured {
+				c.refused[refusalOf(value)]++
+				continue
+			}
 			c.failures[fmt.Sprintf("broke the ZMTP handshake (ZMQ_PROTOCOL_ERROR 0x%08x)", value)]++
 		case zmq4.EVENT_HANDSHAKE_FAILED_AUTH:
+			if c.secured {
+				c.refused[matrix.RefusedKey]++
+				continue
+			}
 			c.failures["failed to authenticate"]++
 		}
 	}

@@ -35,6 +35,14 @@
 // Rolling is matrix.Rolling of all those messages in order of arrival; that of
 // no octets, if there were none.
 //
+// # Secured sockets
+//
+// Any role can be had behind CURVE. A lane's secured sockets share a key pair
+// made for it, and let one client key in, made for it too; the peer's own
+// authenticator (guarded) refuses all others. What became of each connection is
+// in the socket's Curve account, and is no Error: that a stranger was refused is
+// what such a socket is for. ZMTP 1.0 and 2.0, which know no CURVE, don't get in.
+//
 // # What the account can't say
 //
 // libzmq reports a failed handshake but not why an established connection was

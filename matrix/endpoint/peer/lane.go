@@ -23,8 +23,9 @@ const closeLimit = 2 * time.Second
 
 // lane is one open lane. Its goroutine, run, owns all but the channels.
 type lane struct {
-	context *zmq4.Context
+	context *guarded
 	bind    string
+	keys    *laneKeys // nil without a secured socket
 	ports   []*port
 	poller  *poller
 
@@ -58,7 +59,7 @@ type port struct {
 }
 
 // openLane binds the sockets and starts the lane.
-func openLane(context *zmq4.Context, bind string, specs []matrix.SocketSpec) (*lane, error) {
+func openLane(context *guarded, bind string, specs []matrix.SocketSpec) (*lane, error) {
 	l := &lane{
 		context: context,
 		bind:    bind,
@@ -66,6 +67,12 @@ func openLane(context *zmq4.Context, bind string, specs []matrix.SocketSpec) (*l
 		ended:   make(chan struct{}),
 	}
 	for _, spec := range specs {
+		if spec.Curve && l.keys == nil {
+			var err error
+			if l.keys, err = context.admit(); err != nil {
+				return nil, fmt.Errorf("socket %q: %w", spec.Name, err)
+			}
+		}
 		if err := l.cast(spec); err != nil {
 			l.free()
 			return nil, fmt.Errorf("socket %q: %w", spec.Name, err)
@@ -86,7 +93,7 @@ func openLane(context *zmq4.Context, bind string, specs []matrix.SocketSpec) (*l
 }
 
 // add makes one socket and binds it, when its actor is ready for what comes.
-func (l *lane) add(name string, kind zmq4.Type, hwm int, cast func(*port) (actor, error)) (err error) {
+func (l *lane) add(name string, secured bool, kind zmq4.Type, hwm int, cast func(*port) (actor, error)) (err error) {
 	socket, err := l.context.NewSocket(kind)
 	if err != nil {
 		return fmt.Errorf("make a %v socket: %w", kind, err)
@@ -105,7 +112,12 @@ func (l *lane) add(name string, kind zmq4.Type, hwm int, cast func(*port) (actor
 	if err != nil {
 		return fmt.Errorf("set options: %w", err)
 	}
-	if port.connections, err = watchConnections(l.context, socket); err != nil {
+	if secured {
+		if err := l.keys.secure(port); err != nil {
+			return err
+		}
+	}
+	if port.connections, err = watchConnections(l.context.Context, socket, secured); err != nil {
 		return err
 	}
 	if port.actor, err = cast(port); err != nil {
@@ -321,11 +333,12 @@ func (l *lane) round(limit time.Duration) error {
 func (p *port) report() {
 	account := &p.tally.account
 	account.Peers = p.connections.accepted
+	account.Curve = p.connections.curve()
 	for text, times := range p.connections.failures {
 		p.tally.fail(fmt.Sprintf("%d connections %s", times, text))
 	}
 	// Where messages went by, those were old clients.
-	if unshaken := p.connections.unshaken; unshaken > 0 && account.Received == 0 && account.Sent == 0 {
+	if unshaken := p.connections.unshaken; unshaken > 0 && !p.connections.secured && account.Received == 0 && account.Sent == 0 {
 		p.tally.fail(fmt.Sprintf("%d connections ended before the ZMTP handshake did", unshaken))
 	}
 }
@@ -350,5 +363,8 @@ func (l *lane) free() {
 	}
 	if l.poller != nil {
 		l.poller.free()
+	}
+	if l.keys != nil {
+		l.context.dismiss(l.keys)
 	}
 }

@@ -27,7 +27,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	folder, err := os.MkdirTemp("", "peer-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	curveClientFolder = folder
+	status := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(status)
 }
 
 // baselineWork is "send ADDRESS SIZE COUNT" or "receive COUNT".

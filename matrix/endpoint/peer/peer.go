@@ -33,7 +33,7 @@ type Options struct {
 // Peer is a matrix.Endpoint in this process.
 type Peer struct {
 	options  Options
-	contexts []*zmq4.Context
+	contexts []*guarded
 
 	mutex  sync.Mutex
 	opened uint64
@@ -64,10 +64,15 @@ func New(options Options) (*Peer, error) {
 			peer.Close(context.Background())
 			return nil, fmt.Errorf("make a ZeroMQ context: %w", err)
 		}
-		peer.contexts = append(peer.contexts, zeromq)
+		guarded := &guarded{Context: zeromq}
+		peer.contexts = append(peer.contexts, guarded)
 		if err := errors.Join(zeromq.SetIoThreads(1), zeromq.SetMaxSockets(maxSockets)); err != nil {
 			peer.Close(context.Background())
 			return nil, fmt.Errorf("set the ZeroMQ context's options: %w", err)
+		}
+		if err := guarded.guard(); err != nil {
+			peer.Close(context.Background())
+			return nil, fmt.Errorf("authenticate in the ZeroMQ context: %w", err)
 		}
 	}
 	return peer, nil
@@ -120,7 +125,7 @@ func (p *Peer) Open(_ context.Context, request matrix.LaneRequest) (matrix.Lane,
 		return matrix.Lane{}, fmt.Errorf("open: %w", endpoint.ErrGone)
 	}
 	p.lanes[id] = lane
-	return matrix.Lane{ID: id, Endpoints: endpoints}, nil
+	return matrix.Lane{ID: id, Endpoints: endpoints, Curve: lane.keys.client()}, nil
 }
 
 // CloseLane waits until what the clients wrote has arrived, at most

@@ -195,21 +195,21 @@ func (l *lane) cast(spec matrix.SocketSpec) error {
 	hwm := queueMessages(spec)
 	switch spec.Role {
 	case matrix.RoleSink:
-		return l.add(names[0], zmq4.PULL, hwm, func(p *port) (actor, error) {
+		return l.add(names[0], spec.Curve, zmq4.PULL, hwm, func(p *port) (actor, error) {
 			inbox, err := newInbox(p.handle, 0)
 			return &sink{inbox, p.tally}, err
 		})
 	case matrix.RoleSource:
-		return l.add(names[0], zmq4.PUSH, hwm, func(p *port) (actor, error) {
+		return l.add(names[0], spec.Curve, zmq4.PUSH, hwm, func(p *port) (actor, error) {
 			return &source{newStream(p.socket, spec), p.tally}, nil
 		})
 	case matrix.RoleReplier:
-		return l.add(names[0], zmq4.REP, hwm, func(p *port) (actor, error) {
+		return l.add(names[0], spec.Curve, zmq4.REP, hwm, func(p *port) (actor, error) {
 			inbox, err := newInbox(p.handle, 1)
 			return &dialogue{inbox: inbox, stream: newStream(p.socket, spec), tally: p.tally, limit: -1}, err
 		})
 	case matrix.RoleRequester:
-		return l.add(names[0], zmq4.REQ, hwm, func(p *port) (actor, error) {
+		return l.add(names[0], spec.Curve, zmq4.REQ, hwm, func(p *port) (actor, error) {
 			inbox, err := newInbox(p.handle, 1)
 			return &dialogue{inbox: inbox, stream: newStream(p.socket, spec), tally: p.tally, sending: true, limit: spec.Count}, err
 		})
@@ -217,14 +217,14 @@ func (l *lane) cast(spec matrix.SocketSpec) error {
 		var speaker *publisher
 		// Room for the whole stream and its answers to sync: a PUB drops what
 		// finds none. endpoint.MaxPublished bounds the bytes.
-		err := l.add(names[0], zmq4.PUB, 2*spec.Count+1000, func(p *port) (actor, error) {
+		err := l.add(names[0], spec.Curve, zmq4.PUB, 2*spec.Count+1000, func(p *port) (actor, error) {
 			speaker = &publisher{port: p, stream: newStream(p.socket, spec)}
 			return speaker, nil
 		})
 		if err != nil {
 			return err
 		}
-		return l.add(names[1], zmq4.SUB, hwm, func(p *port) (actor, error) {
+		return l.add(names[1], spec.Curve, zmq4.SUB, hwm, func(p *port) (actor, error) {
 			for _, topic := range []string{"sync", "match", "end"} {
 				if err := p.socket.SetSubscribe(topic); err != nil {
 					return nil, fmt.Errorf("subscribe to %s: %w", topic, err)

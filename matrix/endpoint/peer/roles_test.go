@@ -46,6 +46,7 @@ type client struct {
 	t       testing.TB
 	context *zmq4.Context
 	sockets []*zmq4.Socket
+	keys    *matrix.CurveKeys // nil: no CURVE
 }
 
 func newClient(t testing.TB) *client {
@@ -61,6 +62,9 @@ func (c *client) connect(kind zmq4.Type, address string, subscriptions ...string
 	require.NoError(c.t, err)
 	require.NoError(c.t, socket.SetRcvtimeo(10*time.Second))
 	require.NoError(c.t, socket.SetLinger(10*time.Second))
+	if c.keys != nil {
+		require.NoError(c.t, socket.ClientAuthCurve(c.keys.Server, c.keys.Public, c.keys.Secret))
+	}
 	for _, subscription := range subscriptions {
 		require.NoError(c.t, socket.SetSubscribe(subscription))
 	}
