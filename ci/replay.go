@@ -370,19 +370,11 @@ func (r replayed) text() string {
 	}
 	if dossier := account.Dossier; dossier != nil {
 		section("dossier")
-		for _, fact := range [][2]string{
-			{"signal", strings.TrimSpace(dossier.Signal + " " + dossier.Code)},
-			{"address", dossier.Address},
-			{"thread", dossier.Thread},
-			{"blocked", strings.Join(dossier.Blocked, " ")},
-			{"missing", dossier.Missing},
-		} {
-			if fact[1] != "" {
-				block(fact[0] + ": " + fact[1])
-			}
+		if happened := results.DossierInWords(*dossier); happened != "" {
+			block("happened: " + happened)
 		}
-		if dossier.Thread != "" && dossier.Main {
-			block("the thread was the process's first")
+		for _, fact := range results.DossierFacts(*dossier) {
+			block(fact[0] + ": " + fact[1])
 		}
 		if dossier.Backtrace != "" {
 			block(dossier.Backtrace)

@@ -3,6 +3,7 @@ package matrix
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -123,17 +124,78 @@ type WitnessCall struct {
 
 // Dossier is what is known of a crash or hang.
 type Dossier struct {
-	Signal    string   `json:"signal,omitempty"`
-	Address   string   `json:"address,omitempty"`   // faulting address, "0x…"
-	Code      string   `json:"code,omitempty"`      // si_code in words: "SEGV_ACCERR"
-	Thread    string   `json:"thread,omitempty"`    // "ZMQbg/IO/0 (4711)"
-	Main      bool     `json:"main"`                // whether it was the process's first thread
-	Blocked   []string `json:"blocked,omitempty"`   // signals blocked in that thread
-	Backtrace string   `json:"backtrace,omitempty"` // C backtrace of every thread
+	Signal  string `json:"signal,omitempty"`
+	Address string `json:"address,omitempty"` // faulting address, "0x…"
+	Code    string `json:"code,omitempty"`    // si_code in words: "SEGV_ACCERR"
+	// Sender is whose kill it was, if the signal is no fault.
+	Sender Sender `json:"sender,omitempty"`
+	// Page has the rights of the page at Address, as /proc/PID/maps writes
+	// them: "r--p"; PageNone where nothing is mapped.
+	Page string `json:"page,omitempty"`
+	// Access is what was done at Address, as far as the page's rights and the
+	// program counter leave no other.
+	Access Access `json:"access,omitempty"`
+	// Instruction is the one at the thread's program counter, in the debugger's
+	// words.
+	Instruction string `json:"instruction,omitempty"`
+	Thread      string `json:"thread,omitempty"` // "ZMQbg/IO/0 (4711)"
+	Main        bool   `json:"main"`             // whether it was the process's first thread
+	// Forced says that the process had a handler for the signal, and that the
+	// kernel took it away to let the signal kill: what it does with a fault in a
+	// thread that blocks its signal. The signal is then missing in Blocked, as
+	// the kernel unblocks it, too.
+	Forced  bool     `json:"forced,omitempty"`
+	Blocked []string `json:"blocked,omitempty"` // signals blocked in that thread
+	// Threads are the process's, as far as MaxThreads, at the signal or when its
+	// time was up.
+	Threads   []ThreadState `json:"threads,omitempty"`
+	Backtrace string        `json:"backtrace,omitempty"` // C backtrace of every thread
 	// Missing says why a part is not there: no debugger, not allowed, not
 	// reproduced under trace.
 	Missing string `json:"missing,omitempty"`
 }
+
+// Sender is who sent a signal.
+type Sender string
+
+// The senders.
+const (
+	SenderSelf  Sender = "self"  // the process itself, as abort does
+	SenderOther Sender = "other" // another process
+)
+
+// Access is a way to use memory.
+type Access string
+
+// The accesses that can be proven. What is no more than a read is never
+// without another explanation.
+const (
+	AccessWrite   Access = "write"
+	AccessExecute Access = "execute"
+)
+
+// PageNone stands for a page that is not mapped.
+const PageNone = "none"
+
+// MaxThreads bounds the threads of a dossier.
+const MaxThreads = 64
+
+// ThreadState is one thread of a process that crashed or hung.
+type ThreadState struct {
+	ID   int    `json:"id"`   // kernel thread id
+	Name string `json:"name"` // its command name; libzmq names its own "ZMQbg/IO/0", "ZMQbg/Reaper"
+	// State is what it did: "running", "asleep in futex".
+	State string `json:"state,omitempty"`
+	// Start is the outermost function of its backtrace past the C library's, and
+	// where that is: "caller_main in fixture.c", "libzmq.so.5". Empty of the
+	// process's first thread, and where the backtrace does not reach so far.
+	Start string `json:"start,omitempty"`
+	// Maker is the thread that made it, 0 if that was not seen.
+	Maker int `json:"maker,omitempty"`
+}
+
+// String is the thread as in Dossier.Thread.
+func (t ThreadState) String() string { return fmt.Sprintf("%s (%d)", t.Name, t.ID) }
 
 // Endpoint is the one ZeroMQ peer all clients talk to.
 type Endpoint interface {

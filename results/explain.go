@@ -153,7 +153,8 @@ func (e *explanation) evidence(evidence Evidence) {
 	}
 	e.say("  observed", strings.Join(lines, "\n"))
 	if dossier := evidence.Dossier; dossier != nil {
-		for _, fact := range facts(*dossier) {
+		e.say("  happened", evidence.Happened())
+		for _, fact := range DossierFacts(*dossier) {
 			e.say("  "+fact[0], fact[1])
 		}
 		e.say("  backtrace", strings.TrimRight(visibleLines(dossier.Backtrace), "\n"))

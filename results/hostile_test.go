@@ -70,7 +70,8 @@ func hostilePublished(t *testing.T) Published {
 			attempt.Evidence.Seen.Sockets = map[string]matrix.SocketAccount{strings.ToValidUTF8(hostile, "\ufffd"): {Error: hostile, Rolling: hostile}}
 			attempt.Evidence.Account.Stderr = []byte(hostile)
 			attempt.Evidence.Account.Signal = hostile
-			attempt.Evidence.Account.Dossier = &matrix.Dossier{Signal: hostile, Address: hostile, Code: hostile, Thread: hostile, Blocked: []string{hostile}, Backtrace: hostile, Missing: hostile}
+			attempt.Evidence.Account.Dossier = &matrix.Dossier{Signal: hostile, Address: hostile, Code: hostile, Thread: hostile, Blocked: []string{hostile}, Backtrace: hostile, Missing: hostile,
+				Page: hostile, Instruction: hostile, Threads: []matrix.ThreadState{{ID: 1, Name: hostile, State: hostile, Start: hostile + " in " + hostile, Maker: 1}}}
 			verdict := matrix.Verdict{Cell: cell, Outcome: finding.Outcome, Reason: finding.Reason, Signal: finding.Signal, Attempts: 1}
 			lines = append(lines, matrix.Line{Type: matrix.LineAttempt, Attempt: &attempt}, matrix.Line{Type: matrix.LineVerdict, Verdict: &verdict})
 			if client.Control {

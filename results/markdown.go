@@ -113,6 +113,9 @@ func (f finding) sentence(escape, code func(string) string, strong string) strin
 		outcome += " (" + place + ")"
 	}
 	reason := escape(stopped(f.cell.Reason))
+	if f.happened != "" {
+		reason += " " + escape(sentence(f.happened))
+	}
 	if f.cell.Cause != "" {
 		reason += " " + escape(stopped(f.cell.Cause))
 	}

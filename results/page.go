@@ -36,7 +36,8 @@ var pageFunctions = template.FuncMap{
 	"stopped":          stopped,
 	"date":             func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 MST") },
 	"advice":           func(technique string) string { return techniqueAdvice[technique] },
-	"facts":            func(dossier *matrix.Dossier) [][2]string { return facts(*dossier) },
+	"facts":            func(dossier *matrix.Dossier) [][2]string { return DossierFacts(*dossier) },
+	"sentence":         sentence,
 	"ended":            Account.ended,
 	"saw":              Socket.saw,
 	"credit":           func(by *Contributor) string { return by.credit() },
@@ -160,13 +161,14 @@ type pageFindings struct {
 }
 
 type pageFinding struct {
-	Outcome matrix.Outcome // of the feature: pass if a technique mends it
-	Cell    Cell
-	Where   string
-	In      string // " in 2.1.1", if it is not of all versions
-	Links   []pageLink
-	Mended  string
-	Tried   []string
+	Happened string         // by its dossier, or ""
+	Outcome  matrix.Outcome // of the feature: pass if a technique mends it
+	Cell     Cell
+	Where    string
+	In       string // " in 2.1.1", if it is not of all versions
+	Links    []pageLink
+	Mended   string
+	Tried    []string
 }
 
 type pageLink struct {
@@ -335,7 +337,7 @@ func (v view) pageFindings(r row) pageFindings {
 	findings := pageFindings{Name: r.name(), Binding: r.newest().Binding, Said: sayings(r)}
 	red, mended := v.findings(r)
 	for _, found := range append(red, mended...) {
-		shown := pageFinding{Outcome: found.cell.Outcome, Cell: found.cell, Where: where(found.cell), In: found.in(visible), Mended: found.mended}
+		shown := pageFinding{Happened: found.happened, Outcome: found.cell.Outcome, Cell: found.cell, Where: where(found.cell), In: found.in(visible), Mended: found.mended}
 		if found.mended != "" {
 			shown.Outcome = matrix.Pass
 		}

@@ -276,7 +276,19 @@ func curveInBrief(curve *matrix.CurveAccount) *matrix.CurveAccount {
 func inBrief(dossier matrix.Dossier) *matrix.Dossier {
 	dossier.Signal, dossier.Address = bounded(dossier.Signal, mostName), bounded(dossier.Address, mostName)
 	dossier.Code, dossier.Thread = bounded(dossier.Code, mostName), bounded(dossier.Thread, mostName)
+	dossier.Page, dossier.Instruction = bounded(dossier.Page, mostName), bounded(dossier.Instruction, mostName)
 	dossier.Missing = bounded(dossier.Missing, mostReason)
+	if dossier.Sender != matrix.SenderSelf && dossier.Sender != matrix.SenderOther {
+		dossier.Sender = ""
+	}
+	if dossier.Access != matrix.AccessWrite && dossier.Access != matrix.AccessExecute {
+		dossier.Access = ""
+	}
+	dossier.Threads = slices.Clone(dossier.Threads[:min(len(dossier.Threads), matrix.MaxThreads)])
+	for i := range dossier.Threads {
+		thread := &dossier.Threads[i]
+		thread.Name, thread.State, thread.Start = bounded(thread.Name, mostName), bounded(thread.State, mostName), bounded(thread.Start, mostName)
+	}
 	dossier.Backtrace = bounded(dossier.Backtrace, mostBacktrace)
 	blocked := dossier.Blocked[:min(len(dossier.Blocked), mostBlocked)]
 	dossier.Blocked = nil

@@ -255,7 +255,8 @@ func TestWhatAClientSaysIsBounded(t *testing.T) {
 	attempt := sampleAttempt(priorCell, 1, sampleStart, matrix.Finding{Outcome: matrix.Pass})
 	long := strings.Repeat("ä", 1<<20)
 	attempt.Evidence.Account.Stderr = []byte(long + "\xff\xfe the end")
-	attempt.Evidence.Account.Dossier = &matrix.Dossier{Backtrace: long, Thread: long, Blocked: slices.Repeat([]string{long}, 200)}
+	attempt.Evidence.Account.Dossier = &matrix.Dossier{Backtrace: long, Thread: long, Blocked: slices.Repeat([]string{long}, 200),
+		Page: long, Instruction: long, Threads: slices.Repeat([]matrix.ThreadState{{Name: long, State: long, Start: long}}, 200)}
 	attempt.Evidence.Report.Steps = []string{long}
 	attempt.Evidence.Report.Observations = slices.Repeat([]matrix.Observation{{Key: long, Value: long, Unit: long}}, 4000)
 	evidence := evidenceOf(attempt, "run")

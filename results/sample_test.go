@@ -156,8 +156,13 @@ func sampleLines(t testing.TB, selection matrix.Selection) []matrix.Line {
 					attempt := sampleAttempt(cell, len(findings)+1, at, findings[0])
 					attempt.Traced = true
 					attempt.Evidence.Account.Dossier = &matrix.Dossier{
-						Signal: "SIGSEGV", Address: "0x7f0000001000", Code: "SEGV_ACCERR", Thread: "ZMQbg/IO/0 (4711)",
-						Blocked: []string{"SIGINT", "SIGSEGV", "SIGUSR2"}, Backtrace: "#0 0x00007f in collect ()\n#1 0x00007f in free_function ()",
+						Signal: "SIGSEGV", Address: "0x7f0000001000", Code: "SEGV_ACCERR", Page: "r--p", Access: matrix.AccessWrite,
+						Instruction: "mov %rdx,0x1(%rax)", Thread: "ZMQbg/IO/0 (4711)", Forced: true, Blocked: []string{"SIGINT", "SIGUSR2"},
+						Threads: []matrix.ThreadState{
+							{ID: 4700, Name: "probe", State: "asleep in futex"},
+							{ID: 4711, Name: "ZMQbg/IO/0", State: "running", Start: "libzmq.so.5", Maker: 4700},
+						},
+						Backtrace: "#0 0x00007f in collect ()\n#1 0x00007f in free_function ()",
 					}
 					lines = append(lines, matrix.Line{Type: matrix.LineAttempt, Attempt: &attempt})
 				}

@@ -79,6 +79,12 @@ func stopped(text string) string {
 	return text + "."
 }
 
+// sentence is text as a sentence of its own.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + stopped(text[size:])
+}
+
 // ShellWord is text as one word of a POSIX shell.
 func ShellWord(text string) string {
 	plain := func(r rune) bool {

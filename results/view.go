@@ -169,6 +169,7 @@ func (c Client) name() string {
 
 // finding is features of a row that have the same to say.
 type finding struct {
+	happened string // by its dossier; nothing where the features differ in it
 	cell     Cell   // the red cell that says it: the best, or the plain one that another technique mends
 	mended   string // the technique that passes instead, or ""
 	features []string
@@ -233,9 +234,13 @@ func (f finding) alike(other finding) bool {
 }
 
 func addFinding(findings []finding, found finding, feature string) []finding {
+	found.happened = found.cell.happened()
 	for i := range findings {
 		if known := &findings[i]; known.alike(found) && known.cell.Reason == found.cell.Reason {
 			known.features = append(known.features, feature)
+			if known.happened != found.happened {
+				known.happened = ""
+			}
 			return findings
 		}
 	}
@@ -250,12 +255,36 @@ func addVersion(findings []finding, found finding) []finding {
 	for i := range findings {
 		known := &findings[i]
 		if known.alike(found) && slices.Equal(known.features, found.features) && (known.cell.Cause != "" || known.cell.Reason == found.cell.Reason) {
-			known.cell = found.cell
+			known.cell, known.happened = found.cell, found.happened
 			known.clients = append(known.clients, found.clients...)
 			return findings
 		}
 	}
 	return append(findings, found)
+}
+
+// happened is what the dossier of a crash or hang comes to.
+func (c Cell) happened() string {
+	switch c.Outcome {
+	case matrix.Crash, matrix.Hang, matrix.Flaky:
+		if c.Evidence != nil {
+			return c.Evidence.Happened()
+		}
+	}
+	return ""
+}
+
+// Happened is what the dossier comes to. That of a crash is from another attempt,
+// under trace, which may have crashed in another way.
+func (e Evidence) Happened() string {
+	if e.Dossier == nil {
+		return ""
+	}
+	text := DossierInWords(*e.Dossier)
+	if e.Dossier.Signal != "" {
+		text = "under trace: " + text
+	}
+	return text
 }
 
 // where is a red cell's layer in words: "in the runtime".
@@ -409,27 +438,6 @@ var refusalInWords = map[matrix.Refusal]string{
 	matrix.RefusedMechanism:  "without CURVE",
 	matrix.RefusedProtocol:   "that broke the protocol",
 	matrix.RefusedUnfinished: "unfinished",
-}
-
-// facts are a dossier's parts with names, without its backtrace.
-func facts(dossier matrix.Dossier) [][2]string {
-	thread := dossier.Thread
-	if thread != "" {
-		thread += map[bool]string{true: ", the process's first", false: ", not the process's first"}[dossier.Main]
-	}
-	var facts [][2]string
-	for _, fact := range [][2]string{
-		{"signal", strings.TrimSpace(dossier.Signal + " " + dossier.Code)},
-		{"address", dossier.Address},
-		{"thread", thread},
-		{"blocked", strings.Join(dossier.Blocked, " ")},
-		{"missing", dossier.Missing},
-	} {
-		if fact[1] != "" {
-			facts = append(facts, [2]string{fact[0], visible(fact[1])})
-		}
-	}
-	return facts
 }
 
 // value is an observation's value and unit in words.

@@ -110,8 +110,12 @@ func TestWhatTheTypesWriteIsTaken(t *testing.T) {
 	take(schema.WardenReply, warden.Reply{ID: 1, Account: &matrix.Account{
 		Ending: matrix.Signaled, Signal: "SIGRTMIN+3", Stderr: []byte("x"), Strays: 1,
 		WitnessCalls: []matrix.WitnessCall{{Call: "send", Peer: 1, Thread: 2, Address: 1<<64 - 1, Length: 3, Result: -1}},
-		Dossier:      &matrix.Dossier{Signal: "SIGSEGV", Address: "0x0", Blocked: []string{"SIGINT"}},
+		Dossier: &matrix.Dossier{Signal: "SIGSEGV", Address: "0x0", Blocked: []string{"SIGINT"}, Page: matrix.PageNone, Access: matrix.AccessExecute,
+			Threads: []matrix.ThreadState{{ID: 1, Name: "probe"}}},
 	}})
+	for _, sender := range []matrix.Sender{matrix.SenderSelf, matrix.SenderOther} {
+		take(schema.WardenReply, warden.Reply{ID: 1, Account: &matrix.Account{Ending: matrix.Signaled, Dossier: &matrix.Dossier{Sender: sender, Access: matrix.AccessWrite}}})
+	}
 	take(schema.WardenReply, warden.Greeting{Warden: warden.Version, PID: 1})
 	take(schema.WardenReply, warden.Reply{ID: 0, Error: "no request"})
 	for _, ending := range []matrix.Ending{

@@ -29,18 +29,23 @@ const (
 	backtraceFrames = "30"
 )
 
-// backtrace asks the debugger for the C backtrace of every thread. What is
-// missing is said in words.
-func backtrace(pid int, scratch string) (text, missing string) {
+// instructionsFollow stands between the backtraces and the instructions in the
+// debugger's output.
+const instructionsFollow = "@instructions"
+
+// debug asks the debugger for the C backtrace of every thread and for the
+// instruction at its program counter. What is missing is said in words.
+func debug(pid int, scratch string) (text, instructions, missing string) {
 	gdb, err := exec.LookPath("gdb")
 	if err != nil {
-		return "", "no backtrace: gdb is not installed here"
+		return "", "", "no backtrace: gdb is not installed here"
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), debuggerGrace)
 	defer cancel()
 	command := exec.CommandContext(ctx, gdb, "-batch", "-nx",
 		"-iex", "set debuginfod enabled off", "-iex", "set width 0",
-		"-p", strconv.Itoa(pid), "-ex", "thread apply all bt "+backtraceFrames)
+		"-p", strconv.Itoa(pid), "-ex", "thread apply all bt "+backtraceFrames,
+		"-ex", `echo \n`+instructionsFollow+`\n`, "-ex", "thread apply all -c x/i $pc")
 	// A debugger that is asked to interrupt itself lets go of the probe; one
 	// that is killed may leave it half attached.
 	command.Cancel = func() error { return command.Process.Signal(unix.SIGINT) }
@@ -51,7 +56,7 @@ func backtrace(pid int, scratch string) (text, missing string) {
 	command.Stdout, command.Stderr = &out, &said
 	err = command.Run()
 	// What comes before the first thread is about reading symbols.
-	shown := out.String()
+	shown, instructions, _ := strings.Cut(out.String(), "\n"+instructionsFollow+"\n")
 	if start := strings.Index(shown, "\nThread "); start >= 0 {
 		text = strings.TrimSpace(shown[start+1:])
 		if end := strings.LastIndex(text, "\n[Inferior "); end >= 0 {
@@ -66,7 +71,21 @@ func backtrace(pid int, scratch string) (text, missing string) {
 	case text == "":
 		missing = "no backtrace: gdb says: " + lastLines(said.String())
 	}
-	return text, missing
+	return text, instructions, missing
+}
+
+// examine adds to a dossier what the debugger can tell of its threads, and of
+// the one that the signal is for, which is 0 of a hang.
+func examine(dossier *matrix.Dossier, pid, thread int, scratch string) {
+	var instructions string
+	dossier.Backtrace, instructions, dossier.Missing = debug(pid, scratch)
+	dossier.Instruction = instructionOf(instructions, thread)
+	starts := threadStarts(dossier.Backtrace)
+	for i := range dossier.Threads {
+		if state := &dossier.Threads[i]; state.ID != pid {
+			state.Start = starts[state.ID]
+		}
+	}
 }
 
 func lastLines(text string) string {
@@ -85,13 +104,13 @@ func (l *limited) Write(chunk []byte) (int, error) {
 // hangDossier is what can be known of a probe that did not end in time, before
 // it is killed.
 func (p *probe) hangDossier() *matrix.Dossier {
-	dossier := &matrix.Dossier{}
+	dossier := &matrix.Dossier{Threads: p.threads()}
 	if p.tracer != nil {
 		if err := p.tracer.release(p); err != nil {
 			dossier.Missing = fmt.Sprintf("no backtrace: letting go of the traced probe: %v", err)
 			return dossier
 		}
 	}
-	dossier.Backtrace, dossier.Missing = backtrace(p.pid, p.scratch)
+	examine(dossier, p.pid, 0, p.scratch)
 	return dossier
 }

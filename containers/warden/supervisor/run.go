@@ -297,11 +297,14 @@ func (p *probe) watch() {
 			p.broke = matrix.EndedOutput
 		case !time.Now().Before(look):
 			look = time.Now().Add(pollEvery)
+			if p.tracer != nil {
+				p.tracer.look()
+			}
 			p.broke = p.brokenBound()
 		}
 		if p.broke != "" {
 			p.wall = p.elapsed()
-			if p.broke == matrix.EndedWall {
+			if p.broke == matrix.EndedWall || p.broke == matrix.EndedCPU {
 				p.dossier = p.hangDossier()
 			}
 			return

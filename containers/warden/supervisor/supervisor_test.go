@@ -213,6 +213,11 @@ func TestWallLimit(t *testing.T) {
 			require.NotNil(t, account.Dossier)
 			assert.Empty(t, account.Dossier.Missing)
 			assert.Contains(t, account.Dossier.Backtrace, "main")
+			require.Len(t, account.Dossier.Threads, 1)
+			thread := account.Dossier.Threads[0]
+			assert.Equal(t, "misbehave", thread.Name)
+			assert.Equal(t, map[bool]string{true: "running", false: "asleep in pause"}[way == "spin"], thread.State)
+			assert.Empty(t, thread.Start, "of the process's first thread all is known")
 		})
 	}
 	t.Run("without a debugger the dossier says so", func(t *testing.T) {
@@ -222,7 +227,27 @@ func TestWallLimit(t *testing.T) {
 		account, err := client.Run(t.Context(), ask)
 		require.NoError(t, err)
 		assert.Equal(t, matrix.EndedWall, account.Ending)
-		assert.Equal(t, &matrix.Dossier{Missing: "no backtrace: gdb is not installed here"}, account.Dossier)
+		require.NotNil(t, account.Dossier)
+		assert.Equal(t, "no backtrace: gdb is not installed here", account.Dossier.Missing)
+		require.Len(t, account.Dossier.Threads, 1)
+		assert.Equal(t, "asleep in pause", account.Dossier.Threads[0].State)
+	})
+	t.Run("every thread is told of", func(t *testing.T) {
+		for _, trace := range []bool{false, true} {
+			ask := task("hang-in-threads")
+			ask.Bounds.Wall, ask.Trace = 300*time.Millisecond, trace
+			account := runTask(t, ask)
+			require.NotNil(t, account.Dossier)
+			threads := account.Dossier.Threads
+			require.Len(t, threads, 3)
+			first := threads[0].ID
+			maker := map[bool]int{true: first, false: 0}[trace]
+			assert.Equal(t, []matrix.ThreadState{
+				{ID: first, Name: "misbehave", State: "asleep in futex"},
+				{ID: threads[1].ID, Name: "bystander", State: "asleep in pause", Start: "sleep_in_thread in misbehave.c", Maker: maker},
+				{ID: threads[2].ID, Name: "misbehave", State: "running", Start: "spin_in_thread in misbehave.c", Maker: maker},
+			}, threads)
+		}
 	})
 	t.Run("a traced probe, too", func(t *testing.T) {
 		ask := task("sleep")
@@ -245,6 +270,8 @@ func TestCPULimit(t *testing.T) {
 			assert.Less(t, account.Wall, 20*time.Second)
 			if way == "spin" {
 				assert.GreaterOrEqual(t, account.User+account.System, 290*time.Millisecond)
+				require.NotNil(t, account.Dossier, "to compute without end is to hang, too")
+				assert.Equal(t, "running", account.Dossier.Threads[0].State)
 			}
 		})
 	}
@@ -620,6 +647,46 @@ func TestCrashUnderTrace(t *testing.T) {
 				assert.NotContains(t, dossier.Blocked, "SIGSEGV", "the kernel unblocks the signal that it forces")
 			}
 			assert.Less(t, account.Wall, 500*time.Millisecond, "the debugger's time is not the probe's")
+		})
+	}
+	for _, test := range []struct {
+		way    string
+		page   string
+		access matrix.Access
+		forced bool
+		sender matrix.Sender
+		start  string // of the thread
+	}{
+		{"segv", matrix.PageNone, "", false, "", ""},
+		{"segv-thread", "r--p", matrix.AccessWrite, false, "", "write_to_read_only in misbehave.c"},
+		{"segv-thread-handled", "r--p", matrix.AccessWrite, true, "", "write_to_read_only in misbehave.c"},
+		{"segv-handler-gives-up", matrix.PageNone, "", false, "", ""},
+		{"jump-into-data", "rw-p", matrix.AccessExecute, false, "", ""},
+		{"abort", "", "", false, matrix.SenderSelf, ""},
+		{"fpe", "", "", false, "", ""},
+	} {
+		t.Run(test.way+" in full", func(t *testing.T) {
+			ask := task(test.way)
+			ask.Trace = true
+			account, err := client.Run(t.Context(), ask)
+			require.NoError(t, err)
+			require.NotNil(t, account.Dossier)
+			dossier := *account.Dossier
+			assert.Equal(t, test.page, dossier.Page)
+			assert.Equal(t, test.access, dossier.Access)
+			assert.Equal(t, test.forced, dossier.Forced)
+			assert.Equal(t, test.sender, dossier.Sender)
+			if test.access == matrix.AccessWrite {
+				assert.Regexp(t, `^movb +\$0x1,`, dossier.Instruction)
+			}
+			var hit matrix.ThreadState
+			for _, thread := range dossier.Threads {
+				if thread.String() == dossier.Thread {
+					hit = thread
+				}
+			}
+			assert.Equal(t, test.start, hit.Start)
+			assert.Equal(t, dossier.Main, hit.Maker == 0, "who made the others was seen")
 		})
 	}
 	t.Run("what does not crash leaves no dossier", func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -30,6 +31,11 @@ const freezeGrace = 2 * time.Second
 type tracer struct {
 	pid     int
 	threads map[int]bool // traced; the value says whether it is stopped now
+	makers  map[int]int  // of the threads whose beginning was seen
+	// handled are the signals that the probe had a handler for when it was last
+	// looked at, but for those that it has had to handle since: a handler may
+	// well give itself up.
+	handled []unix.Signal
 }
 
 // attach takes over a probe that ForkExec has stopped before its first
@@ -55,14 +61,22 @@ func attach(pid int) (*tracer, error) {
 	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 		return nil, fmt.Errorf("trace the probe: go on: %w", err)
 	}
-	return &tracer{pid: pid, threads: map[int]bool{pid: false}}, nil
+	return &tracer{pid: pid, threads: map[int]bool{pid: false}, makers: map[int]int{}}, nil
 }
 
 // forget drops a thread that has ended, and says whether it was one.
 func (t *tracer) forget(thread int) bool {
 	_, known := t.threads[thread]
 	delete(t.threads, thread)
+	delete(t.makers, thread)
 	return known
+}
+
+// look notes which signals the probe handles.
+func (t *tracer) look() {
+	if text, err := readProc(fmt.Sprintf("/proc/%d/status", t.pid)); err == nil {
+		t.handled = signalSet(text, "SigCgt:")
+	}
 }
 
 // stopped handles one stop of a child.
@@ -86,10 +100,18 @@ func (t *tracer) stopped(p *probe, thread int) {
 		// The whole process is stopped, and is to stay so until SIGCONT.
 		t.resume(unix.PTRACE_LISTEN, thread, 0)
 	case event != 0:
+		if event == unix.PTRACE_EVENT_CLONE {
+			if made, err := unix.PtraceGetEventMsg(thread); err == nil {
+				t.makers[int(made)] = thread
+			}
+			t.look()
+		}
 		t.resume(unix.PTRACE_CONT, thread, 0)
 	case p.dossier == nil && t.fatal(thread, signal):
 		p.dossier = t.crash(p, thread, signal)
 	default:
+		t.look()
+		t.handled = slices.DeleteFunc(t.handled, func(other unix.Signal) bool { return other == signal })
 		t.resume(unix.PTRACE_CONT, thread, signal)
 	}
 }
@@ -136,7 +158,7 @@ func (t *tracer) fatal(thread int, signal unix.Signal) bool {
 func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier {
 	began := time.Now()
 	defer func() { p.paused += time.Since(began) }()
-	dossier := &matrix.Dossier{Signal: signalName(signal), Main: thread == t.pid}
+	dossier := &matrix.Dossier{Signal: signalName(signal), Main: thread == t.pid, Threads: p.threads()}
 	if name, err := readProc(threadFile(t.pid, thread, "comm")); err == nil {
 		dossier.Thread = fmt.Sprintf("%s (%d)", strings.TrimSpace(string(name)), thread)
 	}
@@ -150,20 +172,81 @@ func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier
 	if err := ptrace(unix.PTRACE_GETSIGINFO, thread, 0, uintptr(unsafe.Pointer(&info[0]))); err == nil {
 		code := int32(binary.NativeEndian.Uint32(info[8:]))
 		dossier.Code = codeName(signal, code)
-		if code > 0 && hasAddress(signal) && code != siKernel {
-			dossier.Address = fmt.Sprintf("%#x", binary.NativeEndian.Uint64(info[16:]))
+		switch {
+		case code <= 0:
+			dossier.Sender = matrix.SenderOther
+			if int(int32(binary.NativeEndian.Uint32(info[16:]))) == t.pid {
+				dossier.Sender = matrix.SenderSelf
+			}
+		case isFault(signal):
+			dossier.Forced = slices.Contains(t.handled, signal)
+			if code != siKernel {
+				t.describeAddress(dossier, thread, binary.NativeEndian.Uint64(info[16:]))
+			}
 		}
 	}
 	if err := t.release(p); err != nil {
 		dossier.Missing = fmt.Sprintf("no backtrace: stopping the other threads: %v", err)
 	} else {
-		dossier.Backtrace, dossier.Missing = backtrace(t.pid, p.scratch)
+		examine(dossier, t.pid, thread, p.scratch)
 	}
 	// The debugger has let go, and the process is still stopped. The thread
 	// finds its signal first when it goes on.
 	_ = unix.Tgkill(t.pid, thread, signal)
 	_ = unix.Kill(t.pid, unix.SIGCONT)
 	return dossier
+}
+
+// describeAddress says what was done to which page, as far as it can be known.
+func (t *tracer) describeAddress(dossier *matrix.Dossier, thread int, address uint64) {
+	dossier.Address = fmt.Sprintf("%#x", address)
+	if dossier.Signal != "SIGSEGV" {
+		return // the page's rights have no part in it
+	}
+	maps, err := readProc(fmt.Sprintf("/proc/%d/maps", t.pid))
+	if err != nil {
+		return
+	}
+	dossier.Page = pageRights(maps, address)
+	var registers syscall.PtraceRegs
+	if err := syscall.PtraceGetRegs(thread, &registers); err == nil {
+		dossier.Access = accessOf(dossier.Code, dossier.Page, address, registers.PC())
+	}
+}
+
+// pageRights are the rights of the page at the address, from /proc/PID/maps.
+func pageRights(maps []byte, address uint64) string {
+	for line := range strings.Lines(string(maps)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		first, end, _ := strings.Cut(fields[0], "-")
+		from, fromErr := strconv.ParseUint(first, 16, 64)
+		to, toErr := strconv.ParseUint(end, 16, 64)
+		if fromErr == nil && toErr == nil && from <= address && address < to {
+			return fields[1]
+		}
+	}
+	return matrix.PageNone
+}
+
+// longestInstruction is x86's; those of other architectures are shorter.
+const longestInstruction = 15
+
+// accessOf is how the instruction at counter used the address when it faulted
+// there. The kernel knows, but tells only the process's own handler. What may be
+// read, and is not being executed, can be denied to a store alone.
+func accessOf(code, rights string, address, counter uint64) matrix.Access {
+	readable, writable, executable := strings.HasPrefix(rights, "r"), strings.Contains(rights, "w"), strings.Contains(rights, "x")
+	fetched := counter <= address && address-counter < longestInstruction
+	switch {
+	case address == counter && !executable:
+		return matrix.AccessExecute
+	case code == "SEGV_ACCERR" && !fetched && readable && !writable:
+		return matrix.AccessWrite
+	}
+	return ""
 }
 
 // release stops the whole process and lets go of all its threads, so that a
@@ -270,7 +353,8 @@ func signalSet(status []byte, key string) []unix.Signal {
 // for example for a non-canonical address: si_addr is then no address.
 const siKernel = 0x80
 
-func hasAddress(signal unix.Signal) bool {
+// isFault reports whether the signal is one that an instruction causes.
+func isFault(signal unix.Signal) bool {
 	switch signal {
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP:
 		return true

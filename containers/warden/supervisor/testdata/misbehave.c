@@ -49,6 +49,13 @@ write_to_read_only (void *unused)
   return NULL;
 }
 
+/* The kernel executes the store again, and there is no handler any more. */
+static void
+give_up (int number)
+{
+  signal (number, SIG_DFL);
+}
+
 static void *
 sleep_in_thread (void *unused)
 {
@@ -57,6 +64,15 @@ sleep_in_thread (void *unused)
   ready = 1;
   for (;;)
     pause ();
+  return NULL;
+}
+
+static void *
+spin_in_thread (void *unused)
+{
+  (void) unused;
+  for (;;)
+    zero = 0;
   return NULL;
 }
 
@@ -97,12 +113,26 @@ main (int argc, char **argv)
         sched_yield ();
       *(volatile int *) (intptr_t) (zero + 16) = 1;
     }
-  else if (!strcmp (way, "segv-thread"))
+  else if (!strcmp (way, "segv-thread") || !strcmp (way, "segv-thread-handled"))
     {
+      struct sigaction action = { .sa_handler = recover };
+      if (!strcmp (way, "segv-thread-handled"))
+        sigaction (SIGSEGV, &action, NULL);
       pthread_t thread;
       pthread_create (&thread, NULL, write_to_read_only, NULL);
       ready = 1;
       sleep_on ();
+    }
+  else if (!strcmp (way, "segv-handler-gives-up"))
+    {
+      struct sigaction action = { .sa_handler = give_up };
+      sigaction (SIGSEGV, &action, NULL);
+      *(volatile int *) (intptr_t) zero = 1;
+    }
+  else if (!strcmp (way, "jump-into-data"))
+    {
+      static char data[4096];
+      ((void (*) (void)) (intptr_t) (data + 64 + zero)) ();
     }
   else if (!strcmp (way, "abort"))
     abort ();
@@ -171,6 +201,15 @@ main (int argc, char **argv)
     {
       say ("asleep\n");
       sleep_on ();
+    }
+  else if (!strcmp (way, "hang-in-threads"))
+    {
+      pthread_t asleep, busy;
+      pthread_create (&asleep, NULL, sleep_in_thread, NULL);
+      while (!ready)
+        sched_yield ();
+      pthread_create (&busy, NULL, spin_in_thread, NULL);
+      pthread_join (asleep, NULL);
     }
   else if (!strcmp (way, "spin"))
     for (;;)
