@@ -90,7 +90,7 @@ func otherTask(feature Feature, evidence Evidence) string {
 	case !slices.EqualFunc(evidence.Sockets, feature.Lane, func(opened, wanted SocketSpec) bool {
 		// The seed is made for each attempt.
 		return opened.Name == wanted.Name && opened.Role == wanted.Role && opened.Count == wanted.Count &&
-			opened.Parts == wanted.Parts && slices.Equal(opened.Sizes, wanted.Sizes)
+			opened.Parts == wanted.Parts && opened.Curve == wanted.Curve && slices.Equal(opened.Sizes, wanted.Sizes)
 	}):
 		return fmt.Sprintf("its lane has the sockets %v, not %v", evidence.Sockets, feature.Lane)
 	}

@@ -47,6 +47,16 @@ func read(evidence matrix.Evidence) *facts {
 		_, opened := f.Lane.Endpoints[name]
 		f.exercised(opened, "the endpoint accounts for a socket %q, which the lane does not have", name)
 	}
+	secured := map[string]bool{}
+	for _, socket := range f.Sockets {
+		secured[socket.Name] = socket.Curve
+	}
+	f.exercised((f.Lane.Curve != nil) == slices.ContainsFunc(f.Sockets, func(socket matrix.SocketSpec) bool { return socket.Curve }),
+		"the lane has keys and no secured socket, or the other way round")
+	for _, name := range slices.Sorted(maps.Keys(f.Seen.Sockets)) {
+		f.exercised((f.Seen.Sockets[name].Curve != nil) == secured[strings.TrimSuffix(name, "-in")],
+			"the endpoint accounts for handshakes of socket %q that is not secured, or the other way round", name)
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.Lane.Endpoints)) {
 		_, accounted := f.Seen.Sockets[name]
 		f.exercised(accounted, "the endpoint has no account of socket %q", name)
