@@ -85,14 +85,14 @@ func (p *plainLines) line(event matrix.Event) string {
 			// It may end with what a build printed; told once, as it was printed.
 			return strings.ReplaceAll(printableLines(line), "\n", "\n  ")
 		}
-		return printable(line)
+		return shortened(printable(line))
 	case matrix.EventControl:
 		if !event.Control.Held() {
-			return "control misjudged: " + printable(event.Control.Text())
+			return shortened("control misjudged: " + printable(event.Control.Text()))
 		}
 	case matrix.EventVerdict:
 		p.decided++
-		return fmt.Sprintf("[%*d/%d] %s", len(fmt.Sprint(p.total)), p.decided, p.total, printable(verdictLine(event.Verdict)))
+		return fmt.Sprintf("[%*d/%d] %s", len(fmt.Sprint(p.total)), p.decided, p.total, shortened(printable(verdictLine(event.Verdict))))
 	}
 	return ""
 }

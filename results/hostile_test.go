@@ -20,11 +20,22 @@ import (
 // a rendering.
 const hostile = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{.}}</pre></style>" +
 	"\x1b[2J\x1b]0;title\x07\x00\r\u202eevil\u2066\u200f\u009b31m" +
-	"|`*_[link](javascript:alert(3))\n\n# heading\n<!-- /zmqmatrix:table -->\xff http://evil.example www.evil.example"
+	"|`*_[link](javascript:alert(3))\n::set-output name=a::b\n  ::stop-commands::x ##[add-mask]y\n\n# heading\n<!-- /zmqmatrix:table -->\xff http://evil.example www.evil.example"
 
 // hostilePublished has hostile text wherever text can come from outside.
-func hostilePublished(t *testing.T) Published {
+func hostilePublished(t testing.TB) Published {
 	t.Helper()
+	targets, features := hostileRegistry()
+	published, err := FromRecord(writeRecord(t, hostileLines(t)), features, targets)
+	require.NoError(t, err)
+	plan, err := matrix.MakePlan(targets, features, matrix.Selection{})
+	require.NoError(t, err)
+	require.Len(t, published.Cells, plan.Cells)
+	return published
+}
+
+// hostileRegistry is of a stranger's targets and features.
+func hostileRegistry() ([]matrix.Target, []matrix.Feature) {
 	targets := []matrix.Target{
 		{
 			Name: "c", Title: hostile, Family: hostile, Licence: hostile, Homepage: "javascript:alert(4)", Role: matrix.RolePositiveControl,
@@ -42,6 +53,13 @@ func hostilePublished(t *testing.T) Published {
 		{Name: "callback/io-thread-gc", Requirement: hostile, Source: hostile, Method: hostile, Timing: true},
 		{Name: "messaging/" + strings.ReplaceAll(hostile, "/", ""), Requirement: hostile, Source: hostile, Method: hostile},
 	}
+	return targets, features
+}
+
+// hostileLines are the record of a run of theirs.
+func hostileLines(t testing.TB) []matrix.Line {
+	t.Helper()
+	targets, features := hostileRegistry()
 	plan, err := matrix.MakePlan(targets, features, matrix.Selection{})
 	require.NoError(t, err)
 	header, _ := sampleHeader(t, matrix.Selection{})
@@ -79,16 +97,19 @@ func hostilePublished(t *testing.T) Published {
 			}
 		}
 	}
-	lines = append(lines, matrix.Line{Type: matrix.LineFooter, Footer: &footer})
-	published, err := FromRecord(writeRecord(t, lines), features, targets)
-	require.NoError(t, err)
-	require.Len(t, published.Cells, plan.Cells)
-	return published
+	return append(lines, matrix.Line{Type: matrix.LineFooter, Footer: &footer})
 }
 
-// requireVisible finds every character that would not show itself.
+// orders are what GitHub's runner obeys in a job's log; see Disarmed.
+var orders = regexp.MustCompile(`(?m)^\s*::|##\[`)
+
+// requireVisible finds every character that would not show itself, and what
+// would be an order where it is printed.
 func requireVisible(t *testing.T, text string) {
 	t.Helper()
+	if at := orders.FindStringIndex(text); at != nil {
+		t.Fatalf("a workflow command stands at byte %d: %q", at[0], text[at[0]:min(len(text), at[0]+60)])
+	}
 	for i, r := range text {
 		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
 			from := max(0, i-40)

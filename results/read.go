@@ -30,7 +30,7 @@ type VersionError struct {
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("%s:1: header.schema: the record is %q and this zmqmatrix reads %q; use zmqmatrix %s, which made it, or start a new run",
-		e.Path, e.Schema, matrix.RecordSchema, e.Tool)
+		e.Path, bounded(visible(e.Schema), 100), matrix.RecordSchema, bounded(visible(e.Tool), 100))
 }
 
 // State is what is in a record.

@@ -2,6 +2,7 @@ package results
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func visible(text string) string {
 func visibleLines(text string) string {
 	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\r\n", "\n"), "\uFFFD")
 	if strings.IndexFunc(text, hidden) < 0 {
-		return text
+		return Disarmed(text)
 	}
 	var builder strings.Builder
 	for _, r := range text {
@@ -63,7 +64,25 @@ func visibleLines(text string) string {
 			builder.WriteRune(r)
 		}
 	}
-	return builder.String()
+	return Disarmed(builder.String())
+}
+
+// workflowCommand is what GitHub's runner takes for an order where it is printed
+// in a job's log (actions/runner, ActionCommand.cs): "::" where a line begins,
+// behind blanks too, and "##[" anywhere. A renderer may break a line at any
+// blank.
+var workflowCommand = regexp.MustCompile(`(^|\s)::|##\[`)
+
+// Disarmed is text with the last character of what begins a workflow command
+// as an escape.
+func Disarmed(text string) string {
+	if !strings.Contains(text, "::") && !strings.Contains(text, "##[") {
+		return text
+	}
+	return workflowCommand.ReplaceAllStringFunc(text, func(start string) string {
+		last := len(start) - 1
+		return fmt.Sprintf(`%s\x%02x`, start[:last], start[last])
+	})
 }
 
 func hidden(r rune) bool {
