@@ -16,7 +16,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
@@ -212,12 +214,41 @@ func (t *Tree) holds(folder, system string) error {
 		if len(defined) == 0 {
 			defined = []string{"no system"}
 		}
-		found = append(found, fmt.Sprintf("%s (defines %s)", file.Path, strings.Join(defined, ", ")))
+		found = append(found, fmt.Sprintf("%s (defines %s)", shown(file.Path), few(shownAll(defined), ", ")))
 	}
 	if len(found) == 0 {
 		return fmt.Errorf("%s holds no ASDF system %q: it has no .asd file at all, down to %d folders deep", folder, system, mostDepth)
 	}
-	return fmt.Errorf("%s holds no ASDF system %q, which a file %s.asd must define; found %s", folder, system, primary, strings.Join(found, "; "))
+	return fmt.Errorf("%s holds no ASDF system %q, which a file %s.asd must define; found %s", folder, system, primary, few(found, "; "))
+}
+
+// few joins the first of what a folder has; somebody who named the wrong one
+// sees that from less than all.
+func few(names []string, separator string) string {
+	const most = 8
+	if len(names) <= most {
+		return strings.Join(names, separator)
+	}
+	return fmt.Sprintf("%s%sand %d more", strings.Join(names[:most], separator), separator, len(names)-most)
+}
+
+func shownAll(names []string) []string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = shown(name)
+	}
+	return all
+}
+
+// shown is a name out of a folder as it stands, if it is one that shows itself
+// and no longer than a name is; otherwise its start, quoted.
+func shown(name string) string {
+	const most = 80
+	hidden := func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }
+	if len(name) <= most && strings.IndexFunc(name, hidden) < 0 {
+		return name
+	}
+	return strconv.QuoteToASCII(name[:min(len(name), most)])
 }
 
 func (t *Tree) defined(file File) []string {
