@@ -15,10 +15,11 @@ export ZMQMATRIX_TARGET=gcl
 export ZMQMATRIX_FOREIGN=gcl
 export ZMQMATRIX_BINDING=native
 export PROBE_IMAGE="$output/probe"
-# The ANSI one of the package's two images.
+# The ANSI one of the package's images.
 export GCL_ANSI=t
 
-gcl -batch -load targets/gcl/load.lisp </dev/null
+# The command, which is the package's name, too: gcl, or gcl27 for 2.7.
+"${GCL:-gcl}" -batch -load targets/gcl/load.lisp </dev/null
 test -x "$output/probe"
 
 # By the file's name alone: the package may know it below /usr/lib, the loader

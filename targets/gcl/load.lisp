@@ -20,6 +20,9 @@
 (defvar *counted* 0 "Files so far: two may have one name in different folders.")
 
 (defun compile-and-load (source)
+  ;; GCL collects of itself when its heap has grown to half of the machine's memory
+  ;; (2.7: o/alloc.c, do_gc_p), and what the compiler has left is saved with the image.
+  (si::gbc t)
   (let ((compiled (format nil "~a/~d.o" (si::getenv "ZMQMATRIX_CACHE") (incf *counted*))))
     (unless (compile-file source :output-file compiled)
       (error "~a could not be compiled" source))
@@ -40,14 +43,29 @@
   `(load-components ',components "targets/lisp/"))
 
 ;; GCL's default checks nothing at all at run time, not even what a function is
-;; called with.
-(proclaim '(optimize (safety 1)))
+;; called with. Below 3, the compiler of 2.7 gives a variable the type of its first
+;; value (cmpnew/gcl_cmplet.lsp, set-var-init-type), and overlooks what is assigned
+;; to it in a closure that is no argument of a call (cmpnew/gcl_cmpeval.lsp,
+;; or-ccb-assignments). So HANDLER-CASE's clauses would get NIL for the condition.
+(proclaim (if (< si::*gcl-minor-version* 7)
+              '(optimize (safety 1))
+              '(optimize (safety 3))))
 
 ;; A mistake in a build ends it.
 (setf *debugger-hook* (lambda (condition hook)
                         (declare (ignore hook))
                         (format *error-output* "~&~a~%" condition)
                         (si::bye 1)))
+
+;; GCL 2.7 takes for the type of a function only a whole (FUNCTION arguments
+;; results): its PROCLAIM signals a TYPE-ERROR at the mere FUNCTION, which the
+;; standard allows (lsp/gcl_evalmacros.lsp, proclaim; lsp/gcl_deftype.lsp,
+;; ftype-spec). It says nothing that GCL would make use of.
+(let ((proclaim #'proclaim))
+  (setf (symbol-function 'proclaim)
+        (lambda (declaration)
+          (unless (and (eq (first declaration) 'ftype) (eq (second declaration) 'function))
+            (funcall proclaim declaration)))))
 
 (load "targets/lisp/loading.lisp")
 (load "targets/lisp/zmqmatrix-probe.asd")
@@ -57,7 +75,7 @@
   (compile-and-load "targets/lisp/tests.lisp")
   (setf *entry* (intern "RUN" "ZMQMATRIX.TESTS")))
 
-;; The image starts with the probe: not with the user's init.lsp of the folder
-;; that it is started in, which SI::TOP-LEVEL would load first.
-(setf si::*old-top-level* (symbol-function *entry*))
+;; What main calls first (o/main.c), so that the image starts with the probe: not
+;; with the command line, and the user's init.lsp of the folder that it is started in.
+(setf (symbol-function 'si::top-level) (symbol-function *entry*))
 (si::save-system (si::getenv "PROBE_IMAGE"))

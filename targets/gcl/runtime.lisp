@@ -1,9 +1,10 @@
 (in-package #:zmqmatrix.runtime)
 
-;;;; GNU Common Lisp. Written against the sources of 2.6.14: o/gbc.c, o/alloc.c,
-;;;; o/array.c, h/unrandomize.h, lsp/gcl_top.lsp. There are no threads; arrays
-;;;; are headers that point at their elements, which lie in relocatable blocks,
-;;;; copied by every collection, or in contiguous ones, which stay.
+;;;; GNU Common Lisp. Written against the sources of 2.6.14 and 2.7.1: o/gbc.c,
+;;;; o/alloc.c, o/array.c, lsp/gcl_top.lsp; h/unrandomize.h, which 2.7 has no more.
+;;;; There are no threads; arrays are headers that point at their elements, which
+;;;; lie in relocatable blocks, copied by every collection, or in contiguous ones,
+;;;; which stay.
 
 (eval-when (:compile-toplevel :load-toplevel :execute)
   (import '(si::clines si::defentry si::object)))
@@ -13,7 +14,7 @@
 (defun implementation-name () "GCL")
 
 (defun implementation-version ()
-  "2.6.14: the rest is the name and the tag of the sources."
+  "2.6.14, 2.7.1: the rest is the name and the tag of the sources."
   (let* ((version (lisp-implementation-version))
          (start (if (and (> (length version) 4) (string= "GCL " version :end2 4)) 4 0)))
     (subseq version start (position #\Space version :start start))))
@@ -28,7 +29,30 @@ they have survived so many collections that they are put among the static ones
 
 ;;; The process
 
+(clines "
+#include <dlfcn.h>
+#include <signal.h>
+
+object
+zm_gcl_die_of_segv (void)
+{
+  /* Looked up: GCL's loader knows only what GCL itself calls. */
+  void *(*set) (int, void *) = dlsym (RTLD_DEFAULT, \"signal\");
+  set (SIGSEGV, SIG_DFL);
+  return make_fixnum (0);
+}
+")
+
+(defentry c-die-of-segv () (object "zm_gcl_die_of_segv"))
+
 (defun start-up ()
+  ;; GCL says it on stdout, in the middle of the report, and goes on with a Lisp
+  ;; error. It needs the signal itself only once SGC is on (o/sgbc.c), which is off.
+  (c-die-of-segv)
+  ;; GCL 2.7 calls libm, for one, by addresses that are those of the process that
+  ;; saved the image (lsp/gcl_top.lsp, set-up-top-level).
+  (when (fboundp 'si::reset-lib-syms)
+    (funcall 'si::reset-lib-syms))
   ;; Errors outside the probe's own handlers end the process, exit code 1.
   (setf *debugger-hook* (lambda (condition hook)
                           (declare (ignore hook))
@@ -37,7 +61,8 @@ they have survived so many collections that they are put among the static ones
 
 (defun environment-variable (name) (si::getenv name))
 
-(defun arguments () (rest si::*command-args*))
+(defun arguments ()
+  (loop for k from 1 below (si::argc) collect (si::argv k)))
 
 (defun executable-directory ()
   (let* ((path (namestring (truename "/proc/self/exe"))))
