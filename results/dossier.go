@@ -1,7 +1,6 @@
 package results
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -212,14 +211,17 @@ func DossierFacts(dossier matrix.Dossier) [][2]string {
 	add("handler", handler)
 	add("blocked", strings.Join(dossier.Blocked, " "))
 	for _, state := range dossier.Threads {
-		text := cmp.Or(state.State, "state not known")
+		text := fmt.Sprintf("%d %s", state.ID, state.Name)
+		if state.State != "" {
+			text += ", " + state.State
+		}
 		if state.Start != "" {
 			text += "; starts in " + state.Start
 		}
 		if state.Maker != 0 {
 			text += fmt.Sprintf("; made by %d", state.Maker)
 		}
-		add("had thread", fmt.Sprintf("%d %s: %s", state.ID, state.Name, text))
+		add("had thread", text)
 	}
 	add("missing", dossier.Missing)
 	return facts

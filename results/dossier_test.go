@@ -94,8 +94,8 @@ func TestTheFactsOfADossier(t *testing.T) {
 	assert.Equal(t, [][2]string{
 		{"signal", "SIGSEGV SEGV_ACCERR"}, {"address", "0x10000010"}, {"page", "r--p, write"}, {"executing", "movb $0x1,(%rax)"},
 		{"thread", "ZMQbg/IO/0 (8), not the process's first"}, {"handler", "taken away by the kernel, as the thread blocked SIGSEGV"},
-		{"blocked", "SIGINT SIGUSR2"}, {"had thread", "1 probe: asleep in futex"}, {"had thread", "8 ZMQbg/IO/0: running; starts in libzmq.so.5; made by 1"},
-		{"had thread", "9 new: state not known"},
+		{"blocked", "SIGINT SIGUSR2"}, {"had thread", "1 probe, asleep in futex"}, {"had thread", "8 ZMQbg/IO/0, running; starts in libzmq.so.5; made by 1"},
+		{"had thread", "9 new"},
 	}, DossierFacts(matrix.Dossier{
 		Signal: "SIGSEGV", Code: "SEGV_ACCERR", Address: "0x10000010", Page: "r--p", Access: matrix.AccessWrite, Instruction: "movb $0x1,(%rax)",
 		Thread: "ZMQbg/IO/0 (8)", Forced: true, Blocked: []string{"SIGINT", "SIGUSR2"},

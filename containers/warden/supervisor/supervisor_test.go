@@ -661,6 +661,7 @@ func TestCrashUnderTrace(t *testing.T) {
 		{"segv-thread", "r--p", matrix.AccessWrite, false, "", "write_to_read_only in misbehave.c"},
 		{"segv-thread-handled", "r--p", matrix.AccessWrite, true, "", "write_to_read_only in misbehave.c"},
 		{"segv-handler-gives-up", matrix.PageNone, "", false, "", ""},
+		{"segv-beside-another", "r--p", matrix.AccessWrite, true, "", "write_to_read_only in misbehave.c"},
 		{"jump-into-data", "rw-p", matrix.AccessExecute, false, "", ""},
 		{"abort", "", "", false, matrix.SenderSelf, ""},
 		{"fpe", "", "", false, "", ""},
@@ -675,6 +676,7 @@ func TestCrashUnderTrace(t *testing.T) {
 			assert.Equal(t, test.page, dossier.Page)
 			assert.Equal(t, test.access, dossier.Access)
 			assert.Equal(t, test.forced, dossier.Forced)
+			assert.Empty(t, dossier.Missing)
 			assert.Equal(t, test.sender, dossier.Sender)
 			if test.access == matrix.AccessWrite {
 				assert.Regexp(t, `^movb +\$0x1,`, dossier.Instruction)

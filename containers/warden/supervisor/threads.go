@@ -50,7 +50,8 @@ func (p *probe) threads() []matrix.ThreadState {
 }
 
 // stateInWords is a thread's state, "S (sleeping)", and its system call, both as
-// in /proc. The call is empty where the kernel does not tell it.
+// in /proc. The call is empty where the kernel does not tell it. That the tracer
+// has stopped a thread is no state of its own.
 func stateInWords(state, call string) string {
 	in := ""
 	if number, err := strconv.ParseUint(strings.SplitN(strings.TrimSpace(call), " ", 2)[0], 10, 32); err == nil {
@@ -63,7 +64,7 @@ func stateInWords(state, call string) string {
 		return "asleep" + in
 	case strings.HasPrefix(state, "D"):
 		return "asleep" + in + ", uninterruptibly"
-	case strings.HasPrefix(state, "T"), strings.HasPrefix(state, "t"):
+	case strings.HasPrefix(state, "T"):
 		return "stopped"
 	case strings.HasPrefix(state, "Z"), strings.HasPrefix(state, "X"):
 		return "ended"

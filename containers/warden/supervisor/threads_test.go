@@ -66,7 +66,8 @@ func TestAThreadsStateIsToldByItsSystemCall(t *testing.T) {
 		{"S (sleeping)", "-1 0x7ffc 0x7f1e\n", "asleep"},
 		{"S (sleeping)", "", "asleep"},
 		{"D (disk sleep)", "", "asleep, uninterruptibly"},
-		{"t (tracing stop)", "202 0x7f\n", "stopped"},
+		{"T (stopped)", "202 0x7f\n", "stopped"},
+		{"t (tracing stop)", "202 0x7f\n", ""},
 		{"Z (zombie)", "", "ended"},
 		{"", "", ""},
 	} {

@@ -3,9 +3,11 @@
 package supervisor
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -32,10 +34,10 @@ type tracer struct {
 	pid     int
 	threads map[int]bool // traced; the value says whether it is stopped now
 	makers  map[int]int  // of the threads whose beginning was seen
-	// handled are the signals that the probe had a handler for when it was last
-	// looked at, but for those that it has had to handle since: a handler may
-	// well give itself up.
+	// When it was last looked at, the probe had handlers for these signals, and
+	// each thread blocked these.
 	handled []unix.Signal
+	masks   map[int][]unix.Signal
 }
 
 // attach takes over a probe that ForkExec has stopped before its first
@@ -61,7 +63,7 @@ func attach(pid int) (*tracer, error) {
 	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 		return nil, fmt.Errorf("trace the probe: go on: %w", err)
 	}
-	return &tracer{pid: pid, threads: map[int]bool{pid: false}, makers: map[int]int{}}, nil
+	return &tracer{pid: pid, threads: map[int]bool{pid: false}, makers: map[int]int{}, masks: map[int][]unix.Signal{}}, nil
 }
 
 // forget drops a thread that has ended, and says whether it was one.
@@ -69,14 +71,37 @@ func (t *tracer) forget(thread int) bool {
 	_, known := t.threads[thread]
 	delete(t.threads, thread)
 	delete(t.makers, thread)
+	delete(t.masks, thread)
 	return known
 }
 
-// look notes which signals the probe handles.
-func (t *tracer) look() {
-	if text, err := readProc(fmt.Sprintf("/proc/%d/status", t.pid)); err == nil {
-		t.handled = signalSet(text, "SigCgt:")
+// look notes which signals the probe handles and which these threads block, or
+// all threads if none is given.
+func (t *tracer) look(threads ...int) {
+	if len(threads) == 0 {
+		threads = slices.Collect(maps.Keys(t.threads))
 	}
+	for _, thread := range threads {
+		if text, err := readProc(threadFile(t.pid, thread, "status")); err == nil {
+			t.handled, t.masks[thread] = signalSet(text, "SigCgt:"), signalSet(text, "SigBlk:")
+		}
+	}
+}
+
+// faults are the signals that an instruction causes.
+var faults = []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP}
+
+// forced reports whether the thread blocked the fault that is about to kill the
+// probe. The kernel has covered the tracks: it unblocks such a signal and takes
+// its handler away (kernel/signal.c, force_sig_info_to_task). That the handler
+// has gone is no proof by itself: the kernel takes it away from all threads, so
+// that another thread's fault, which it could have handled, kills as well; or a
+// handler has given itself up. So the thread must have blocked the signal when it was last looked at, and still block
+// others of its kind: unblocking comes for all of them.
+func (t *tracer) forced(thread int, signal unix.Signal, blocked []unix.Signal) bool {
+	others := func(other unix.Signal) bool { return other != signal && slices.Contains(faults, other) }
+	return slices.Contains(faults, signal) && slices.Contains(t.handled, signal) &&
+		slices.Contains(t.masks[thread], signal) && slices.ContainsFunc(blocked, others)
 }
 
 // stopped handles one stop of a child.
@@ -104,14 +129,13 @@ func (t *tracer) stopped(p *probe, thread int) {
 			if made, err := unix.PtraceGetEventMsg(thread); err == nil {
 				t.makers[int(made)] = thread
 			}
-			t.look()
 		}
+		t.look()
 		t.resume(unix.PTRACE_CONT, thread, 0)
 	case p.dossier == nil && t.fatal(thread, signal):
 		p.dossier = t.crash(p, thread, signal)
 	default:
-		t.look()
-		t.handled = slices.DeleteFunc(t.handled, func(other unix.Signal) bool { return other == signal })
+		t.look(thread)
 		t.resume(unix.PTRACE_CONT, thread, signal)
 	}
 }
@@ -158,14 +182,50 @@ func (t *tracer) fatal(thread int, signal unix.Signal) bool {
 func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier {
 	began := time.Now()
 	defer func() { p.paused += time.Since(began) }()
-	dossier := &matrix.Dossier{Signal: signalName(signal), Main: thread == t.pid, Threads: p.threads()}
+	threads := p.threads()
+	held, frozen := t.freeze(p)
+	held[thread] = signal
+	// Where several threads are about to kill the probe, it is the fault that
+	// took the handler away that the others die of.
+	hit := thread
+	for _, other := range slices.Sorted(maps.Keys(held)) {
+		if t.fatal(other, held[other]) && t.forced(other, held[other], t.blocked(other)) && !t.forced(hit, held[hit], t.blocked(hit)) {
+			hit = other
+		}
+	}
+	dossier := t.describe(hit, held[hit])
+	dossier.Threads = threads
+	failed := t.letGo(held)
+	if failed = cmp.Or(frozen, failed); failed != nil {
+		dossier.Missing = fmt.Sprintf("no backtrace: stopping the other threads: %v", failed)
+	} else {
+		examine(dossier, t.pid, hit, p.scratch)
+	}
+	// The debugger has let go, and the process is still stopped. The thread
+	// finds its signal first when it goes on.
+	_ = unix.Tgkill(t.pid, hit, held[hit])
+	_ = unix.Kill(t.pid, unix.SIGCONT)
+	return dossier
+}
+
+// blocked are the signals that the thread blocks now.
+func (t *tracer) blocked(thread int) []unix.Signal {
+	text, err := readProc(threadFile(t.pid, thread, "status"))
+	if err != nil {
+		return nil
+	}
+	return signalSet(text, "SigBlk:")
+}
+
+// describe is what can be known of the signal that the thread is stopped with.
+func (t *tracer) describe(thread int, signal unix.Signal) *matrix.Dossier {
+	dossier := &matrix.Dossier{Signal: signalName(signal), Main: thread == t.pid}
 	if name, err := readProc(threadFile(t.pid, thread, "comm")); err == nil {
 		dossier.Thread = fmt.Sprintf("%s (%d)", strings.TrimSpace(string(name)), thread)
 	}
-	if text, err := readProc(threadFile(t.pid, thread, "status")); err == nil {
-		for _, blocked := range signalSet(text, "SigBlk:") {
-			dossier.Blocked = append(dossier.Blocked, signalName(blocked))
-		}
+	blocked := t.blocked(thread)
+	for _, signal := range blocked {
+		dossier.Blocked = append(dossier.Blocked, signalName(signal))
 	}
 	// siginfo_t: si_code at 8; si_addr, si_pid at 16 on 64-bit systems.
 	var info [128]byte
@@ -178,22 +238,13 @@ func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier
 			if int(int32(binary.NativeEndian.Uint32(info[16:]))) == t.pid {
 				dossier.Sender = matrix.SenderSelf
 			}
-		case isFault(signal):
-			dossier.Forced = slices.Contains(t.handled, signal)
+		case slices.Contains(faults, signal):
+			dossier.Forced = t.forced(thread, signal, blocked)
 			if code != siKernel {
 				t.describeAddress(dossier, thread, binary.NativeEndian.Uint64(info[16:]))
 			}
 		}
 	}
-	if err := t.release(p); err != nil {
-		dossier.Missing = fmt.Sprintf("no backtrace: stopping the other threads: %v", err)
-	} else {
-		examine(dossier, t.pid, thread, p.scratch)
-	}
-	// The debugger has let go, and the process is still stopped. The thread
-	// finds its signal first when it goes on.
-	_ = unix.Tgkill(t.pid, thread, signal)
-	_ = unix.Kill(t.pid, unix.SIGCONT)
 	return dossier
 }
 
@@ -249,11 +300,15 @@ func accessOf(code, rights string, address, counter uint64) matrix.Access {
 	return ""
 }
 
-// release stops the whole process and lets go of all its threads, so that a
-// debugger can have them: a thread has one tracer. Signals that threads were
-// stopped with are given back, but for the one that a caller has in hand: its
-// thread is stopped already.
+// release hands the probe's threads over to a debugger: a thread has one tracer.
 func (t *tracer) release(p *probe) error {
+	held, err := t.freeze(p)
+	return cmp.Or(err, t.letGo(held))
+}
+
+// freeze stops all threads of the probe, and says which signals they were
+// stopped with. The caller's, which is stopped already, is not among them.
+func (t *tracer) freeze(p *probe) (map[int]unix.Signal, error) {
 	held := map[int]unix.Signal{}
 	until := time.Now().Add(freezeGrace)
 	asked := map[int]bool{}
@@ -261,7 +316,7 @@ func (t *tracer) release(p *probe) error {
 		running := 0
 		threads, err := os.ReadDir("/proc/" + strconv.Itoa(t.pid) + "/task")
 		if err != nil {
-			return err
+			return held, err
 		}
 		for _, entry := range threads {
 			thread, err := strconv.Atoi(entry.Name())
@@ -275,7 +330,7 @@ func (t *tracer) release(p *probe) error {
 			}
 		}
 		if running == 0 {
-			break
+			return held, nil
 		}
 		progress := false
 		for thread := range asked {
@@ -300,17 +355,27 @@ func (t *tracer) release(p *probe) error {
 			continue
 		}
 		if !time.Now().Before(until) {
-			return fmt.Errorf("%d threads did not stop within %s", running, freezeGrace)
+			return held, fmt.Errorf("%d threads did not stop within %s", running, freezeGrace)
 		}
 		p.wait(time.Until(until))
 	}
+}
+
+// letGo gives the frozen threads up, and leaves the whole process stopped. The
+// signals that they were stopped with are given back, but for those that would
+// kill the probe before a debugger has seen it.
+func (t *tracer) letGo(held map[int]unix.Signal) error {
 	// Queued before any thread goes on: none of them executes an instruction.
 	if err := unix.Kill(t.pid, unix.SIGSTOP); err != nil {
 		return err
 	}
 	var failed error
 	for thread := range t.threads {
-		failed = errors.Join(failed, ptrace(unix.PTRACE_DETACH, thread, 0, uintptr(held[thread])))
+		signal := held[thread]
+		if signal != 0 && t.fatal(thread, signal) {
+			signal = 0
+		}
+		failed = errors.Join(failed, ptrace(unix.PTRACE_DETACH, thread, 0, uintptr(signal)))
 		delete(t.threads, thread)
 	}
 	return failed
@@ -352,15 +417,6 @@ func signalSet(status []byte, key string) []unix.Signal {
 // siKernel is the code of a signal that the kernel sends without saying why,
 // for example for a non-canonical address: si_addr is then no address.
 const siKernel = 0x80
-
-// isFault reports whether the signal is one that an instruction causes.
-func isFault(signal unix.Signal) bool {
-	switch signal {
-	case unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP:
-		return true
-	}
-	return false
-}
 
 // codeName is si_code in the words of sigaction(2).
 func codeName(signal unix.Signal, code int32) string {

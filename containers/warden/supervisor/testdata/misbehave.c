@@ -123,6 +123,20 @@ main (int argc, char **argv)
       ready = 1;
       sleep_on ();
     }
+  else if (!strcmp (way, "segv-beside-another"))
+    {
+      /* When the kernel has taken the handler away for the thread's sake, this
+         one dies of a fault that it could have handled. */
+      struct sigaction action = { .sa_handler = recover };
+      sigaction (SIGSEGV, &action, NULL);
+      pthread_t thread;
+      pthread_create (&thread, NULL, write_to_read_only, NULL);
+      ready = 1;
+      do
+        sigaction (SIGSEGV, NULL, &action);
+      while (action.sa_handler != SIG_DFL);
+      *(volatile int *) (intptr_t) zero = 1;
+    }
   else if (!strcmp (way, "segv-handler-gives-up"))
     {
       struct sigaction action = { .sa_handler = give_up };
