@@ -80,9 +80,9 @@ func threadInWords(thread matrix.ThreadState) string {
 	text := fmt.Sprintf("the thread “%s”", bounded(thread.Name, mostName))
 	switch {
 	case function != "":
-		text += fmt.Sprintf(", which starts in %s (%s)", bounded(function, mostName), bounded(place, mostName))
+		text += fmt.Sprintf(" (starting in %s, %s)", bounded(function, mostName), bounded(place, mostName))
 	case place != "":
-		text += ", which starts in " + bounded(place, mostName)
+		text += fmt.Sprintf(" (starting in %s)", bounded(place, mostName))
 	}
 	return text
 }

@@ -53,9 +53,9 @@ func TestADossierIsToldInOneSentence(t *testing.T) {
 		"a thread of the fixture's by its start": {matrix.Dossier{Signal: "SIGSEGV", Thread: "probe (8)", Threads: threadsOf(matrix.ThreadState{ID: 8, Name: "probe", Start: "caller_main in fixture.c"})},
 			"SIGSEGV on a thread of the test's fixture, which the runtime did not make"},
 		"a thread that starts elsewhere": {matrix.Dossier{Signal: "SIGSEGV", Thread: "worker (8)", Threads: threadsOf(matrix.ThreadState{ID: 8, Name: "worker", Start: "GC_call_with_stack_base in libgc.so.1"})},
-			"SIGSEGV on the thread “worker”, which starts in GC_call_with_stack_base (libgc.so.1)"},
+			"SIGSEGV on the thread “worker” (starting in GC_call_with_stack_base, libgc.so.1)"},
 		"a name that its start speaks against": {matrix.Dossier{Signal: "SIGSEGV", Thread: "ZMQbg/IO/0 (8)", Threads: threadsOf(matrix.ThreadState{ID: 8, Name: "ZMQbg/IO/0", Start: "impostor in probe.c"})},
-			"SIGSEGV on the thread “ZMQbg/IO/0”, which starts in impostor (probe.c)"},
+			"SIGSEGV on the thread “ZMQbg/IO/0” (starting in impostor, probe.c)"},
 		"a name that is none of libzmq's": {matrix.Dossier{Signal: "SIGSEGV", Thread: "ZMQbg/IO/x (8)"}, "SIGSEGV on the thread “ZMQbg/IO/x”"},
 		"a hang": {matrix.Dossier{Threads: threadsOf(
 			matrix.ThreadState{ID: 2, Name: "ZMQbg/Reaper", State: "asleep in epoll_wait"}, matrix.ThreadState{ID: 3, Name: "ZMQbg/IO/0", State: "running"},
