@@ -7,7 +7,9 @@ GO ?= go
 # it is told to where git can't tell it one.
 STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true)
 
-.PHONY: matrix test bench check setup setup-test
+SOAK ?= 2m
+
+.PHONY: matrix test bench soak check setup setup-test
 
 # Measures every client and publishes the table: results/published and README.md.
 matrix: setup
@@ -36,3 +38,13 @@ check:
 bench:
 	$(GO) test -tags integration -run '^$$' -bench . -skip Sink -benchtime 1x -timeout 30m ./...
 	$(GO) test -run '^$$' -bench Sink -benchtime 20x ./matrix/endpoint/peer
+
+# Fuzzes everything that is read of a client, a warden, an endpoint, a target or a
+# stranger's results, one target after the other, each for SOAK; make test runs
+# them on their seeds alone. What one finds is left in its testdata/fuzz, for
+# the next make test, and the others still get their turn.
+soak:
+	@failed=; for found in $$(grep -o '^func Fuzz[A-Za-z]*' $$(git ls-files '*_test.go') | sed 's/:func /:/'); do \
+		package=./$$(dirname $${found%%:*}) target=$${found##*:}; echo "$$package $$target"; \
+		$(GO) test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(SOAK) -fuzzminimizetime 10x || failed="$$failed $$target"; \
+	done; test -z "$$failed" || { echo "found something:$$failed"; exit 1; }

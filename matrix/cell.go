@@ -6,6 +6,7 @@ package matrix
 
 import (
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -99,9 +100,11 @@ func ParseCell(text string) (Cell, error) {
 		if part == "" {
 			return Cell{}, fmt.Errorf("cell %q: a part between two slashes is empty", text)
 		}
+		if part == "." || part == ".." {
+			return Cell{}, fmt.Errorf("cell %q: %q names nothing", text, part)
+		}
 	}
-	// Not path.Join: a part may be "..", and String must give the text back.
-	cell := Cell{Target: parts[0], Binding: parts[1], Feature: parts[2] + "/" + parts[3]}
+	cell := Cell{Target: parts[0], Binding: parts[1], Feature: path.Join(parts[2], parts[3])}
 	if len(parts) == 5 {
 		cell.Technique = parts[4]
 	}

@@ -40,7 +40,7 @@ func ParseReport(stdout []byte, lost int64) Report {
 			err = report.add(line)
 		}
 		if err != nil {
-			report.Violation = fmt.Sprintf("line %d: %s: %s", number, shown(err), excerpt(line))
+			report.Violation = fmt.Sprintf("line %d: %v: %s", number, err, excerpt(line))
 			return report
 		}
 	}
@@ -72,7 +72,7 @@ func (r *Report) add(line []byte) error {
 	}
 	kind, _ := object.find("type")
 	if r.Hello == nil && kind.text != "hello" {
-		return fmt.Errorf("the first line is of type %q, not \"hello\"", bounded(kind.text))
+		return fmt.Errorf("the first line is of type %.80q, not \"hello\"", bounded(kind.text))
 	}
 	switch kind.text {
 	case "hello":
@@ -90,7 +90,7 @@ func (r *Report) add(line []byte) error {
 		case hello.Protocol != Protocol:
 			return fmt.Errorf("protocol version %d; this zmqmatrix speaks %d: rebuild the probe's image", hello.Protocol, Protocol)
 		case hello.Collector != "moving" && hello.Collector != "non-moving" && hello.Collector != "none":
-			return fmt.Errorf("collector %q; want moving, non-moving or none", hello.Collector)
+			return fmt.Errorf("collector %.80q; want moving, non-moving or none", hello.Collector)
 		}
 		r.Hello = &hello
 	case "step":
@@ -102,10 +102,10 @@ func (r *Report) add(line []byte) error {
 	case "observe":
 		observation := Observation{Key: object.string("key"), Value: object.value("value"), Unit: object.string("unit")}
 		if err := object.close(); err != nil {
-			return fmt.Errorf("observation %q: %w", observation.Key, err)
+			return fmt.Errorf("observation %.80q: %w", observation.Key, err)
 		}
 		if _, twice := r.lookup(observation.Key); twice {
-			return fmt.Errorf("key %q is observed a second time", observation.Key)
+			return fmt.Errorf("key %.80q is observed a second time", observation.Key)
 		}
 		r.Observations = append(r.Observations, observation)
 	case ClosingDone, ClosingUnsupported, ClosingFailed:
@@ -121,7 +121,7 @@ func (r *Report) add(line []byte) error {
 		}
 		r.Closing = closing
 	default:
-		return fmt.Errorf("unknown type %q; want hello, step, observe, done, unsupported or failed", bounded(kind.text))
+		return fmt.Errorf("unknown type %.80q; want hello, step, observe, done, unsupported or failed", bounded(kind.text))
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (r *objectReader) read(line []byte) (*object, error) {
 		case '"', '0', 't', 'f':
 			member.text = value.String()
 		default:
-			return nil, fmt.Errorf("value of %q: want a string, a whole number or a boolean", member.name)
+			return nil, fmt.Errorf("value of %.80q: want a string, a whole number or a boolean", member.name)
 		}
 		object.members = append(object.members, member)
 	}
@@ -224,7 +224,7 @@ var memberNames = func() map[string]string {
 	return names
 }()
 
-func notJSON(err error) error { return fmt.Errorf("not a JSON object: %w", err) }
+func notJSON(err error) error { return fmt.Errorf("not a JSON object: %.300s", err) }
 
 func (o *object) find(name string) (member, bool) {
 	for i := range o.members {
@@ -294,7 +294,7 @@ func (o *object) close() error {
 	}
 	for _, member := range o.members {
 		if !member.taken {
-			return fmt.Errorf("unknown key %q", member.name)
+			return fmt.Errorf("unknown key %.80q", member.name)
 		}
 	}
 	return nil
@@ -307,23 +307,4 @@ func (r Report) lookup(key string) (any, bool) {
 		}
 	}
 	return nil, false
-}
-
-// shown is an error that may hold a probe's own words, such as a key's name:
-// bounded, and without a character that does not show itself.
-func shown(err error) string {
-	const most = 400
-	shown := make([]byte, 0, most)
-	for _, r := range err.Error() {
-		if len(shown) >= most {
-			return string(shown) + "…"
-		}
-		if strconv.IsPrint(r) {
-			shown = utf8.AppendRune(shown, r)
-		} else {
-			quoted := strconv.QuoteRuneToASCII(r)
-			shown = append(shown, quoted[1:len(quoted)-1]...)
-		}
-	}
-	return string(shown)
 }
