@@ -160,8 +160,9 @@ func FuzzRecord(f *testing.F) {
 // FuzzVisible: what text becomes is all visible, bounded where it is to be, and
 // itself where it was harmless already.
 func FuzzVisible(f *testing.F) {
-	for _, text := range []string{hostile, "plain", "größe 1 → 2, 名前", "", "a\r\nb\tc", "::set-output name=a::b", " ::x", "##[add-mask]x", ":::", "###[[", "it's", "\xff\xfe\xc3"} {
+	for _, text := range []string{hostile, "plain", "größe 1 → 2, 名前", "", "a\r\nb\tc", "::set-output name=a::b", " ::x", "##[add-mask]x", ":::", "###[[", "it's", "\xff\xfe\xc3", "\x80\x80"} {
 		f.Add(text, 5)
+		f.Add(text, 1)
 	}
 	f.Fuzz(func(t *testing.T, text string, most int) {
 		line, lines := visible(text), visibleLines(text)

@@ -18,7 +18,7 @@ func bounded(text string, most int) string {
 	}
 	cut := most
 	for range utf8.UTFMax - 1 {
-		if utf8.RuneStart(text[cut]) {
+		if cut == 0 || utf8.RuneStart(text[cut]) {
 			break
 		}
 		cut--
@@ -33,7 +33,7 @@ func boundedTail(text string, most int) string {
 	}
 	cut := len(text) - most
 	for range utf8.UTFMax - 1 {
-		if utf8.RuneStart(text[cut]) {
+		if cut == len(text) || utf8.RuneStart(text[cut]) {
 			break
 		}
 		cut++
