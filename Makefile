@@ -39,11 +39,12 @@ bench:
 	$(GO) test -tags integration -run '^$$' -bench . -skip Sink -benchtime 1x -timeout 30m ./...
 	$(GO) test -run '^$$' -bench Sink -benchtime 20x ./matrix/endpoint/peer
 
-# Fuzzes everything that is read of a client, a warden, an endpoint, a target or a
+# The long forms: a hundred kills, and fuzzing. It fuzzes everything that is read of a client, a warden, an endpoint, a target or a
 # stranger's results, one target after the other, each for SOAK; make test runs
 # them on their seeds alone. What one finds is left in its testdata/fuzz, for
 # the next make test, and the others still get their turn.
-soak:
+soak: setup-test
+	ZMQMATRIX_SOAK=1 $(GO) test -run Chaos -timeout 60m ./ci
 	@failed=; for found in $$(grep -o '^func Fuzz[A-Za-z]*' $$(git ls-files '*_test.go') | sed 's/:func /:/'); do \
 		package=./$$(dirname $${found%%:*}) target=$${found##*:}; echo "$$package $$target"; \
 		$(GO) test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(SOAK) -fuzzminimizetime 10x || failed="$$failed $$target"; \
