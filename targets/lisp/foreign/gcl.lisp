@@ -165,15 +165,23 @@ zm_gcl_free_back_address (object symbol)
   (let ((low (logand word #xffffffff)))
     (if (logbitp 31 low) (- low (ash 1 32)) low)))
 
-(defun call-by-address (function arguments)
-  "FUNCTION with up to six ARGUMENTS: itself, or through *CALL-THROUGH*."
+(defun call-by-address (function arguments &optional (through *call-through*))
+  "FUNCTION with up to six ARGUMENTS: itself, or through another's address."
   (flet ((argument (k) (or (nth k arguments) 0)))
-    (if (zerop *call-through*)
+    (if (zerop through)
         (c-call function (argument 0) (argument 1) (argument 2) (argument 3) (argument 4) (argument 5) 0)
-        (c-call *call-through* function (argument 0) (argument 1) (argument 2) (argument 3)
+        (c-call through function (argument 0) (argument 1) (argument 2) (argument 3)
                 (argument 4) (argument 5)))))
 
 (eval-when (:compile-toplevel :load-toplevel :execute)
+  (defparameter *thread-starters* '("zm_start_threads")
+    "C functions that start threads which call back, and return meanwhile. They are
+called with the lock of lisp-lock and main-stack held. For every thread the loader
+allocates, by the program's own calloc, which is GCL's: without the lock that
+happens while a thread that is already there runs Lisp.")
+  (defun call-form (c-name variable arguments)
+    `(call-by-address ,variable (list ,@arguments)
+                      ,@(when (member c-name *thread-starters* :test #'string=) '(0))))
   (defun result-form (result call)
     (ecase result
       ((:address :u64) `(unsigned-word ,call))
@@ -190,8 +198,8 @@ zm_gcl_free_back_address (object symbol)
                       (pushnew '(,library ,c-name ,variable) *c-functions* :test #'equal)
                       (defun ,name ,(mapcar #'first arguments)
                         ,(result-form result
-                                      `(call-by-address ,variable
-                                                        (list ,@(mapcar #'first arguments)))))))))
+                                      (call-form c-name variable
+                                                 (mapcar #'first arguments))))))))
 
 (setf *loading-techniques* '("own-namespace"))
 
