@@ -45,6 +45,6 @@ if [ -z "${PROBE_TESTS:-}" ]; then
   grep -q '"type":"done"' "$ZMQMATRIX_CACHE/report"
   env ZMQMATRIX_CLASSES="-Xshare:dump -XX:SharedClassListFile=$classes -XX:SharedArchiveFile=$output/classes.jsa" \
       "$output/probe"
-  # Without it the probe would start all the same, with half as much work again.
+  # Without it the probe would start all the same, with a third more to do.
   env ZMQMATRIX_CLASSES="-Xshare:on -XX:SharedArchiveFile=$output/classes.jsa" "$output/probe" --version
 fi
