@@ -21,7 +21,7 @@ setup:
 # All tests, those with Docker and the Lisps included; one package at a time, so
 # that clients are not measured beside other packages' image builds.
 test: setup-test check
-	$(GO) test -tags integration -p 1 -timeout 40m ./...
+	$(GO) test -tags integration -p 1 -timeout 60m ./...
 	sh targets/c/test.sh
 	sh targets/lisp/test.sh
 
@@ -39,9 +39,10 @@ bench:
 	$(GO) test -tags integration -run '^$$' -bench . -skip Sink -benchtime 1x -timeout 30m ./...
 	$(GO) test -run '^$$' -bench Sink -benchtime 20x ./matrix/endpoint/peer
 
-# The long forms: a hundred kills, and fuzzing. It fuzzes everything that is read of a client, a warden, an endpoint, a target or a
-# stranger's results, one target after the other, each for SOAK; make test runs
-# them on their seeds alone. What one finds is left in its testdata/fuzz, for
+# The long forms: a hundred kills of runners, endpoints and wardens, and fuzzing of
+# everything that is read of a client, a warden, an endpoint, a target or a
+# stranger's results, one fuzz target after the other, each for SOAK; make test
+# runs them on their seeds alone. What one finds is left in its testdata/fuzz, for
 # the next make test, and the others still get their turn.
 soak: setup-test
 	ZMQMATRIX_SOAK=1 $(GO) test -run Chaos -timeout 60m ./ci
