@@ -18,7 +18,9 @@ import (
 // What is published must be true of this tree: a whole run in docker of the
 // default variants, reusing nothing, gives the same verdict for every cell of a
 // client that this machine can have. The other variants are the same probes in
-// images of their own, and take hours. A wrong answer and a crash may take each other's place: what is
+// images of their own, and take hours. Three attempts of each cell must do: they
+// show a cell that always passes, and one that never does, and nothing of those
+// published as flaky, which are left out. A wrong answer and a crash may take each other's place: what is
 // undefined ends as it likes (GCL's free fails in 13 attempts of 20 and crashes
 // in 7). All else, a hang too, is the same.
 func TestPublishedResultsHold(t *testing.T) {
@@ -29,7 +31,7 @@ func TestPublishedResultsHold(t *testing.T) {
 	said, err := os.Create(filepath.Join(out, "said"))
 	require.NoError(t, err)
 	defer said.Close()
-	status := ci.Main(t.Context(), []string{"run", "--runtime", "docker", "--fresh", "--out", out}, said, said)
+	status := ci.Main(t.Context(), []string{"run", "--runtime", "docker", "--fresh", "--repeat", "3", "--out", out}, said, said)
 	text, err := os.ReadFile(said.Name())
 	require.NoError(t, err)
 	require.Zero(t, status, "%s", text)
@@ -53,7 +55,14 @@ func TestPublishedResultsHold(t *testing.T) {
 			"%s was measured and is not run now: %s", client.Key(), client.NotRun)
 		assert.True(t, client.Trusted || client.NotRun != "", "%s: %s", client.Key(), client.Distrust)
 	}
-	assert.Equal(t, verdicts(published, here), verdicts(measured, here))
+	want, got := verdicts(published, here), verdicts(measured, here)
+	for _, cell := range published.Cells {
+		if cell.Outcome == matrix.Flaky {
+			delete(want, cell.Key().String())
+			delete(got, cell.Key().String())
+		}
+	}
+	assert.Equal(t, want, got)
 }
 
 // verdicts are the outcomes and layers of the clients' cells, by name.
