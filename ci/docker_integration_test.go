@@ -165,7 +165,7 @@ func TestAnImageThatCanNotBeMade(t *testing.T) {
 		}},
 		// The target says that the suite has it: our mistake, and no word about the client.
 		{"a package is missing", from + "RUN apt-get update && apt-get install -y no-such-lisp\n", "bookworm", exitHarness, matrix.Error, []string{
-			"the suite has no package of a name that targets/shell/Dockerfile", "Unable to locate package no-such-lisp", "the harness failed in 1 cell",
+			"the suite has no package of a name that the Dockerfile or target.yaml gives", "targets/shell/Dockerfile", "Unable to locate package no-such-lisp", "the harness failed in 1 cell",
 		}},
 		// The archive is not there: that says nothing about its packages.
 		{"the archive can't be reached", from + "RUN echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list && rm -rf /etc/apt/sources.list.d /var/lib/apt/lists/* && apt-get update && apt-get install -y no-such-lisp\n", "bookworm", exitHarness, matrix.Error, []string{

@@ -340,7 +340,7 @@ func (l *stepLog) explain(dockerfile string, err error) error {
 	}
 	for _, sign := range []string{"E: Unable to locate package", "has no installation candidate"} {
 		if strings.Contains(said, sign) {
-			return fmt.Errorf("the suite has no package of a name that %s or its target.yaml gives, or has it no longer: %w", dockerfile, failure)
+			return fmt.Errorf("the suite has no package of a name that the Dockerfile or target.yaml gives, or has it no longer: %w", failure)
 		}
 	}
 	return failure
