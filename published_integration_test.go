@@ -20,9 +20,9 @@ import (
 // client that this machine can have. The other variants are the same probes in
 // images of their own, and take hours. Three attempts of each cell must do: they
 // show a cell that always passes, and one that never does, and nothing of those
-// published as flaky, which are left out. A wrong answer and a crash may take each other's place: what is
-// undefined ends as it likes (GCL's free fails in 13 attempts of 20 and crashes
-// in 7). All else, a hang too, is the same.
+// published as flaky, which are left out. A wrong answer and a crash may take each
+// other's place: what is undefined ends as it likes (GCL's free fails in 13
+// attempts of 20 and crashes in 7). All else, a hang too, is the same.
 func TestPublishedResultsHold(t *testing.T) {
 	published, err := results.ReadPublished(filepath.Join("results", "published", "latest.json"))
 	require.NoError(t, err)
