@@ -19,8 +19,8 @@ import (
 // default variants, reusing nothing, gives the same verdict for every cell of a
 // client that this machine can have. The other variants are the same probes in
 // images of their own, and take hours. Three attempts of each cell must do: they
-// show a cell that always passes, and one that never does, and nothing of those
-// published as flaky, which are left out. A wrong answer and a crash may take each
+// show a cell that always passes, and one that never does; one published as flaky
+// may be red or pass, and nothing else. A wrong answer and a crash may take each
 // other's place: what is undefined ends as it likes (GCL's free fails in 13
 // attempts of 20 and crashes in 7). All else, a hang too, is the same.
 func TestPublishedResultsHold(t *testing.T) {
@@ -57,9 +57,9 @@ func TestPublishedResultsHold(t *testing.T) {
 	}
 	want, got := verdicts(published, here), verdicts(measured, here)
 	for _, cell := range published.Cells {
-		if cell.Outcome == matrix.Flaky {
-			delete(want, cell.Key().String())
-			delete(got, cell.Key().String())
+		// Three attempts may all pass of one that does so now and then.
+		if name := cell.Key().String(); cell.Outcome == matrix.Flaky && got[name] == "pass " {
+			want[name] = got[name]
 		}
 	}
 	assert.Equal(t, want, got)
