@@ -80,8 +80,9 @@ func bootstrapArguments(suite string, stale bool) []string {
 		// An image that is lost in a power cut is built again.
 		"--dpkgopt=force-unsafe-io",
 		`--aptopt=APT::Install-Recommends "false"`,
-		// For what is installed on top; mmdebstrap itself needs its downloads.
-		`--customize-hook=echo 'APT::Keep-Downloaded-Packages "false";' >"$1/etc/apt/apt.conf.d/99keep-no-packages"`,
+		// For what is installed on top; mmdebstrap itself needs its downloads. The
+		// caches of package lists are 64 MB and more of every layer that installs.
+		`--customize-hook=printf '%s\n' 'APT::Keep-Downloaded-Packages "false";' 'Dir::Cache::pkgcache "";' 'Dir::Cache::srcpkgcache "";' >"$1/etc/apt/apt.conf.d/99keep-no-packages"`,
 		`--aptopt=Acquire::Languages "none"`,
 	}
 	if stale {

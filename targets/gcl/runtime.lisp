@@ -52,7 +52,11 @@ zm_gcl_die_of_segv (void)
   ;; GCL 2.7 calls libm, for one, by addresses that are those of the process that
   ;; saved the image (lsp/gcl_top.lsp, set-up-top-level).
   (when (fboundp 'si::reset-lib-syms)
-    (funcall 'si::reset-lib-syms))
+    (funcall 'si::reset-lib-syms)
+    ;; And it puts its first collection off until the heap has half of the
+    ;; machine's memory, which is more than a container has: 2^29 bytes are enough.
+    (when (fboundp 'si::set-log-maxpage-bound)
+      (funcall 'si::set-log-maxpage-bound 29)))
   ;; Errors outside the probe's own handlers end the process, exit code 1.
   (setf *debugger-hook* (lambda (condition hook)
                           (declare (ignore hook))

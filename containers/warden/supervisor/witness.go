@@ -25,6 +25,10 @@ const mostWitnessCalls = 100_000
 // bytes, of a few processes.
 const witnessBytes = 64 << 20
 
+// witnessLine is the most of one line that is held: the folder is the probe's,
+// and what it wrote there itself may have no end.
+const witnessLine = 4096
+
 // readWitness reads what the witness library wrote: one call a line,
 //
 //	call peer thread 0xADDRESS length result
@@ -42,26 +46,28 @@ func readWitness(path, library string) (calls []matrix.WitnessCall, lost int64, 
 		return nil, 0, fmt.Errorf("read what the witness saw: %w", err)
 	}
 	defer file.Close()
-	reader := bufio.NewReader(io.LimitReader(file, witnessBytes))
+	reader := bufio.NewReaderSize(io.LimitReader(file, witnessBytes), witnessLine)
 	over := int64(0)
 	for number := 1; ; number++ {
-		line, err := reader.ReadString('\n')
-		if errors.Is(err, io.EOF) {
+		read, err := reader.ReadSlice('\n')
+		switch {
+		case errors.Is(err, io.EOF):
 			return calls, lost + over, nil
-		}
-		if err != nil {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return nil, 0, fmt.Errorf("%s, line %d: %.80q: longer than %d bytes", path, number, read, witnessLine)
+		case err != nil:
 			return nil, 0, fmt.Errorf("read what the witness saw: %w", err)
 		}
-		line = strings.TrimSuffix(line, "\n")
+		line := strings.TrimSuffix(string(read), "\n")
 		if count, ok := strings.CutPrefix(line, "lost "); ok {
 			if lost, err = strconv.ParseInt(count, 10, 64); err != nil {
-				return nil, 0, fmt.Errorf("%s, line %d: %q", path, number, line)
+				return nil, 0, fmt.Errorf("%s, line %d: %.80q", path, number, line)
 			}
 			continue
 		}
 		call, err := parseWitnessCall(line)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%s, line %d: %q: %w", path, number, line, err)
+			return nil, 0, fmt.Errorf("%s, line %d: %.80q: %w", path, number, line, err)
 		}
 		if len(calls) == mostWitnessCalls {
 			over++
@@ -79,7 +85,7 @@ func parseWitnessCall(line string) (matrix.WitnessCall, error) {
 	switch words[0] {
 	case "send", "sendto", "sendmsg", "write", "writev":
 	default:
-		return matrix.WitnessCall{}, fmt.Errorf("unknown call %q", words[0])
+		return matrix.WitnessCall{}, fmt.Errorf("unknown call %.80q", words[0])
 	}
 	peer, peerErr := strconv.ParseUint(words[1], 10, 16)
 	thread, threadErr := strconv.ParseInt(words[2], 10, 32)
@@ -87,6 +93,16 @@ func parseWitnessCall(line string) (matrix.WitnessCall, error) {
 	length, lengthErr := strconv.ParseInt(words[4], 10, 64)
 	result, resultErr := strconv.ParseInt(words[5], 10, 64)
 	return matrix.WitnessCall{
-		Call: words[0], Peer: int(peer), Thread: int(thread), Address: address, Length: length, Result: result,
-	}, errors.Join(peerErr, threadErr, addressErr, lengthErr, resultErr)
+			Call: words[0], Peer: int(peer), Thread: int(thread), Address: address, Length: length, Result: result,
+		}, errors.Join(wrongNumber("peer", peerErr), wrongNumber("thread", threadErr), wrongNumber("address", addressErr),
+			wrongNumber("length", lengthErr), wrongNumber("result", resultErr))
+}
+
+// wrongNumber is strconv's error without the text it quotes, which has the
+// probe's length.
+func wrongNumber(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", field, errors.Unwrap(err))
 }

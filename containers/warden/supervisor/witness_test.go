@@ -7,11 +7,30 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+func TestAWitnessLineThatIsNotOneIsNamedAndNotQuotedWhole(t *testing.T) {
+	for name, text := range map[string]string{
+		"no end":           strings.Repeat("x", 1<<20),
+		"longer than any":  "send 1 1 0x1 1 1\n" + strings.Repeat("x", witnessLine) + "\n",
+		"an unknown call":  strings.Repeat("x", 2000) + " 1 1 0x1 1 1\n",
+		"a number too far": "send 1 1 0x1 1 " + strings.Repeat("9", 2000) + "\n",
+		"lost beyond all":  "lost " + strings.Repeat("9", 2000) + "\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "witness")
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			_, _, err := readWitness(path, "libzmwitness.so")
+			require.ErrorContains(t, err, "witness, line ")
+			assert.Less(t, len(err.Error()), 500)
+		})
+	}
+}
 
 // FuzzReadWitness: the file is the probe's to write. What is taken of it is
 // what it says, line by line; what is not is an error.
