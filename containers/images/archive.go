@@ -66,6 +66,10 @@ func bootstrap(ctx context.Context, engine Engine, suite, tag string, stale bool
 	return nil
 }
 
+// mergedUsr is mmdebstrap's own hook that merges /usr where the suite knows how
+// to, before any package is unpacked. Older versions have none.
+const mergedUsr = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+
 // bootstrapArguments are what makes a base like the registry's slim ones:
 // nothing but what is essential, no documentation, no package cache.
 func bootstrapArguments(suite string, stale bool) []string {
@@ -84,6 +88,10 @@ func bootstrapArguments(suite string, stale bool) []string {
 		// caches of package lists are 64 MB and more of every layer that installs.
 		`--customize-hook=printf '%s\n' 'APT::Keep-Downloaded-Packages "false";' 'Dir::Cache::pkgcache "";' 'Dir::Cache::srcpkgcache "";' >"$1/etc/apt/apt.conf.d/99keep-no-packages"`,
 		`--aptopt=Acquire::Languages "none"`,
+	}
+	// Without it bookworm comes with all of perl, which only usrmerge needs, once.
+	if _, err := os.Stat(mergedUsr); err == nil {
+		arguments = append(arguments, "--hook-dir="+mergedUsr)
 	}
 	if stale {
 		arguments = append(arguments, `--aptopt=Acquire::Check-Valid-Until "false"`)

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; Armed Bear Common Lisp on HotSpot. Written against ABCL 1.9.0
 ;;;; (BasicVector_ByteBuffer.java, LispThread.java, make_array.java), JNA 5 and

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; Allegro CL, 64-bit. Written from its documentation, release 10.1, whose pages
 ;;;; are named as there: operators/excl/gc.htm. symbols.txt names the page of each

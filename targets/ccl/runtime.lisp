@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; Clozure CL on x86-64. Written against the sources of 1.13 (tag v1.13):
 ;;;; level-1/l1-streams.lisp, level-0/X86/x86-misc.lisp, lisp-kernel/thread_manager.c,

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; GNU CLISP, as Debian builds it: without threads, one heap that is compacted.
 

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; ECL, as Debian builds it: with threads, with Boehm's collector from the
 ;;;; system, compiled to C. Written against the sources of 21.2.1 (src/c, src/h)

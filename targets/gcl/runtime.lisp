@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; GNU Common Lisp. Written against the sources of 2.6.14 and 2.7.1: o/gbc.c,
 ;;;; o/alloc.c, o/array.c, lsp/gcl_top.lsp; h/unrandomize.h, which 2.7 has no more.

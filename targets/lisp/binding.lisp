@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.binding)
+(in-package :zmqmatrix.binding)
 
 ;;;; The binding protocol. A binding's file defines these with the binding's own
 ;;;; functions, the way its manual shows; what it does not offer, it says by

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.features)
+(in-package :zmqmatrix.features)
 
 ;;;; What all features share: the table of features, the task's parameters,
 ;;;; collecting, and the memory that messages are sent from.

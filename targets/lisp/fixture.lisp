@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.fixture)
+(in-package :zmqmatrix.fixture)
 
 ;;;; The fixture's functions, under their own names without the prefix.
 

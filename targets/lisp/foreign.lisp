@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.foreign)
+(in-package :zmqmatrix.foreign)
 
 ;;;; The foreign protocol: how C functions are called and how C calls Lisp.
 ;;;; foreign/cffi.lisp implements it wherever CFFI runs.

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.library)
+(in-package :zmqmatrix.library)
 
 ;;;; libzmq itself, beside any binding: what it says of itself, and how far it
 ;;;; writes into the memory of a message.

@@ -1,7 +1,7 @@
 ;;;; The techniques lisp-lock and main-stack, for runtimes that know one thread:
 ;;;; see lisp_lock.c.
 
-(in-package #:zmqmatrix.foreign)
+(in-package :zmqmatrix.foreign)
 
 (define-c-functions :lisp-lock
   (lisp-lock-begin "lisp_lock_begin" :void (on-main-stack :int))

@@ -11,7 +11,7 @@
            #:warning-count #:style-warning-count #:conflict-count
            #:first-warning #:first-conflict
            #:failure #:failure-condition #:system-version #:one-line))
-(in-package #:zmqmatrix.loading)
+(in-package :zmqmatrix.loading)
 
 (defvar *warnings* '() "Texts of all warnings that are no style warnings, the last first.")
 (defvar *style-warnings* 0)

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.payload)
+(in-package :zmqmatrix.payload)
 
 (defconstant +tile+ 4093
   "The pattern repeats after this many octets. Prime, so that a shift by any power of two shows.")

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.probe)
+(in-package :zmqmatrix.probe)
 
 (defun open-libraries ()
   (zmqmatrix.foreign:open-c-library

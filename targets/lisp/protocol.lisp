@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.protocol)
+(in-package :zmqmatrix.protocol)
 
 ;;;; Operations are plain functions that one file declares and another defines,
 ;;;; so that a port is read by comparing two files, and works on Lisps whose CLOS

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.report)
+(in-package :zmqmatrix.report)
 
 ;;;; ASCII only, whatever the locale, and one write and one flush a line, so that
 ;;;; what was said before a crash is never lost or torn.

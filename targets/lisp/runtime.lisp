@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; The runtime protocol. Every targets/<implementation>/runtime.lisp defines
 ;;;; these, in this order. Implementation conditionals stand there and nowhere

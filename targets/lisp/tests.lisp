@@ -3,7 +3,7 @@
 (defpackage #:zmqmatrix.tests
   (:use #:common-lisp #:zmqmatrix.protocol #:zmqmatrix.payload)
   (:export #:run))
-(in-package #:zmqmatrix.tests)
+(in-package :zmqmatrix.tests)
 
 (defvar *tests* '())
 (defvar *failures* 0)

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; LispWorks, 64-bit. Written from the manuals of LispWorks 8.1: User Guide and
 ;;;; Reference Manual (LW), Foreign Language Interface User Guide and Reference

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.runtime)
+(in-package :zmqmatrix.runtime)
 
 ;;;; SBCL. Written against the sources of 2.2.9: src/runtime/thread.c,
 ;;;; src/runtime/gencgc.c, src/compiler/generic/objdef.lisp.

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.binding)
+(in-package :zmqmatrix.binding)
 
 ;;;; The raw layer: libzmq's C functions and nothing between. What is red here is
 ;;;; the implementation's, not a binding's.

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.binding)
+(in-package :zmqmatrix.binding)
 
 ;;;; cl-zmq, whose system and package are ZEROMQ: contexts and sockets are CFFI's
 ;;;; pointers, messages are structures with a finalizer.

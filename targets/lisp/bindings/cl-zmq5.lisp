@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.binding)
+(in-package :zmqmatrix.binding)
 
 ;;;; cl-zmq5, whose system and package are ZMQ5: contexts and sockets are
 ;;;; structures, and there are no message objects.

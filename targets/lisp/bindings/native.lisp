@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.binding)
+(in-package :zmqmatrix.binding)
 
 ;;;; The raw layer of an implementation that has no CFFI: the same functions as
 ;;;; cffi.lisp's, which names nothing of CFFI, over the implementation's own

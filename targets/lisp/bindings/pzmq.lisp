@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.binding)
+(in-package :zmqmatrix.binding)
 
 ;;;; pzmq: contexts, sockets and messages are CFFI's pointers.
 

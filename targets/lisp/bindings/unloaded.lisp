@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.binding)
+(in-package :zmqmatrix.binding)
 
 ;;;; Stands in for the adaptor of a binding that does not load: only who it is.
 ;;;; The probe closes every feature before it comes to an operation.

@@ -15,7 +15,7 @@
 ;;;;   extension        a function of COMMON-LISP with further arguments
 
 (defpackage #:port-check (:use #:common-lisp))
-(in-package #:port-check)
+(in-package :port-check)
 
 (defvar *arguments* (rest (member "--" sb-ext:*posix-argv* :test #'string=)))
 

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.features)
+(in-package :zmqmatrix.features)
 
 ;;;; binding/*: what a binding is to be trusted with before it sends a message.
 

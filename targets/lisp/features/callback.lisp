@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.features)
+(in-package :zmqmatrix.features)
 
 ;;;; callback/*: C calls Lisp.
 

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.features)
+(in-package :zmqmatrix.features)
 
 ;;;; static-area/*: arrays that the collector leaves where they are.
 

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.features)
+(in-package :zmqmatrix.features)
 
 ;;;; zero-copy/*: messages whose body is the client's own memory. One procedure;
 ;;;; the features differ in the memory and in who releases it.

@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.foreign)
+(in-package :zmqmatrix.foreign)
 
 ;;;; The foreign protocol on CFFI. Functions are called by address, found anew at
 ;;;; every start: named foreign functions are bound by some implementations

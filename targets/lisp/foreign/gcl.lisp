@@ -1,4 +1,4 @@
-(in-package #:zmqmatrix.foreign)
+(in-package :zmqmatrix.foreign)
 
 ;;;; The foreign protocol on GCL's own C interface: CLINES puts C text into the
 ;;;; compiled file, DEFENTRY makes a Lisp function of a C function. All C
