@@ -30,20 +30,83 @@ they have survived so many collections that they are put among the static ones
 ;;; The process
 
 (clines "
-#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
 #include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One array of the program's dynamic section, or 0. */
+static uint64_t
+zm_dynamic (const Elf64_Dyn *section, int64_t tag)
+{
+  for (; section->d_tag != DT_NULL; section++)
+    if (section->d_tag == tag)
+      return section->d_un.d_ptr;
+  return 0;
+}
+
+/* The dynamic linker's list of what is loaded, as a debugger finds it. */
+static const struct link_map *
+zm_loaded (void)
+{
+  uint64_t pair[2], headers = 0, count = 0, base = 0;
+  const Elf64_Dyn *section = 0;
+  FILE *vector = fopen (\"/proc/self/auxv\", \"r\");
+  if (!vector)
+    return 0;
+  while (fread (pair, sizeof pair, 1, vector) == 1 && pair[0] != AT_NULL)
+    if (pair[0] == AT_PHDR)
+      headers = pair[1];
+    else if (pair[0] == AT_PHNUM)
+      count = pair[1];
+  fclose (vector);
+  for (const Elf64_Phdr *header = (void *) headers; count; count--, header++)
+    if (header->p_type == PT_PHDR)
+      base = headers - header->p_vaddr;
+    else if (header->p_type == PT_DYNAMIC)
+      section = (void *) (base + header->p_vaddr);
+  const struct r_debug *known = section ? (void *) zm_dynamic (section, DT_DEBUG) : 0;
+  return known ? known->r_map : 0;
+}
+
+/* GCL's loader resolves only what GCL itself calls, and 2.6.12 calls nothing of
+   the dynamic linker. dlsym finds all the rest. Its place in a library is found
+   in the library's own table of symbols, which has its table of strings behind it. */
+static void *(*zm_dlsym (void)) (void *, const char *)
+{
+  for (const struct link_map *library = zm_loaded (); library; library = library->l_next)
+    {
+      const Elf64_Sym *symbol = (void *) zm_dynamic (library->l_ld, DT_SYMTAB);
+      const char *strings = (void *) zm_dynamic (library->l_ld, DT_STRTAB);
+      /* The kernel's own library gives offsets, not addresses, and has no dlsym. */
+      if ((uint64_t) symbol < library->l_addr || (uint64_t) strings < (uint64_t) symbol)
+        continue;
+      for (; (const char *) (symbol + 1) <= strings; symbol++)
+        if (symbol->st_shndx != SHN_UNDEF && !strcmp (strings + symbol->st_name, \"dlsym\"))
+          return (void *) (library->l_addr + symbol->st_value);
+    }
+  return 0;
+}
+
+object
+zm_gcl_dlsym (void)
+{
+  return make_fixnum ((fixnum) zm_dlsym ());
+}
 
 object
 zm_gcl_die_of_segv (void)
 {
-  /* Looked up: GCL's loader knows only what GCL itself calls. */
-  void *(*set) (int, void *) = dlsym (RTLD_DEFAULT, \"signal\");
+  void *(*set) (int, void *) = zm_dlsym () (0 /* RTLD_DEFAULT */, \"signal\");
   set (SIGSEGV, SIG_DFL);
   return make_fixnum (0);
 }
 ")
 
 (defentry c-die-of-segv () (object "zm_gcl_die_of_segv"))
+(defentry c-dlsym () (object "zm_gcl_dlsym"))
 
 (defun start-up ()
   ;; GCL says it on stdout, in the middle of the report, and goes on with a Lisp

@@ -12,7 +12,7 @@
 (defpackage #:zmqmatrix-probe-system
   (:use #:common-lisp #:asdf)
   (:export #:chosen))
-(in-package #:zmqmatrix-probe-system)
+(in-package :zmqmatrix-probe-system)
 
 (defun chosen (variable default)
   (let ((value (uiop:getenv variable)))

@@ -61,26 +61,44 @@ zm_gcl_call (object function, object a, object b, object c, object d, object e, 
                              zm_word (g)));
 }
 
+/* What is of the dynamic linker is looked up: GCL's loader knows only what GCL
+   itself calls, which differs by version. */
+static void *(*zm_dlsym) (void *, const char *);
+
+static void *
+zm_found (const char *name)
+{
+  return zm_dlsym ((void *) 0 /* RTLD_DEFAULT */, name);
+}
+
 /* dlerror: looking it up would make it forget what it has to say. */
 static char *(*zm_said) (void);
 
+static void
+zm_find_linker (object dlsym_address)
+{
+  zm_dlsym = (void *) zm_word (dlsym_address);
+  zm_said = zm_found (\"dlerror\");
+}
+
 /* A library in the namespace of the program. */
 object
-zm_gcl_open (object path)
+zm_gcl_open (object dlsym_address, object path)
 {
-  zm_said = dlsym (RTLD_DEFAULT, \"dlerror\");
-  return zm_integer ((uint64_t) dlopen (zm_c_string (path), RTLD_NOW));
+  zm_find_linker (dlsym_address);
+  void *(*open) (const char *, int) = zm_found (\"dlopen\");
+  return zm_integer ((uint64_t) open (zm_c_string (path), RTLD_NOW));
 }
 
 /* A library in the namespace of those opened by this before, with a libc of its
-   own. dlmopen is looked up: GCL's loader knows only what GCL itself calls. */
+   own. */
 object
-zm_gcl_open_apart (object path)
+zm_gcl_open_apart (object dlsym_address, object path)
 {
   static long space = -1; /* LM_ID_NEWLM, a new one; GCL's loader does not clear what is 0 */
-  void *(*open_in) (long, const char *, int) = dlsym (RTLD_DEFAULT, \"dlmopen\");
-  int (*information) (void *, int, void *) = dlsym (RTLD_DEFAULT, \"dlinfo\");
-  zm_said = dlsym (RTLD_DEFAULT, \"dlerror\");
+  zm_find_linker (dlsym_address);
+  void *(*open_in) (long, const char *, int) = zm_found (\"dlmopen\");
+  int (*information) (void *, int, void *) = zm_found (\"dlinfo\");
   void *handle = open_in (space, zm_c_string (path), RTLD_NOW);
   if (handle)
     information (handle, 1 /* RTLD_DI_LMID */, &space);
@@ -90,7 +108,7 @@ zm_gcl_open_apart (object path)
 object
 zm_gcl_symbol (object handle, object name)
 {
-  return zm_integer ((uint64_t) dlsym ((void *) zm_word (handle), zm_c_string (name)));
+  return zm_integer ((uint64_t) zm_dlsym ((void *) zm_word (handle), zm_c_string (name)));
 }
 
 object
@@ -146,8 +164,8 @@ zm_gcl_free_back_address (object symbol)
 ")
 
 (defentry c-call (object object object object object object object object) (object "zm_gcl_call"))
-(defentry c-open (object) (object "zm_gcl_open"))
-(defentry c-open-apart (object) (object "zm_gcl_open_apart"))
+(defentry c-open (object object) (object "zm_gcl_open"))
+(defentry c-open-apart (object object) (object "zm_gcl_open_apart"))
 (defentry c-symbol (object object) (object "zm_gcl_symbol"))
 (defentry c-error () (object "zm_gcl_error"))
 (defentry c-store-word (object object) (object "zm_gcl_store_word"))
@@ -226,8 +244,8 @@ namespace."
 program's (glibc, elf/dl-object.c, _dl_new_object)."
   (unless *apart-p*
     (setf *apart-p* t)
-    (mapc #'c-open-apart (preloaded)))
-  (c-open-apart path))
+    (dolist (first (preloaded)) (c-open-apart (zmqmatrix.runtime::c-dlsym) first)))
+  (c-open-apart (zmqmatrix.runtime::c-dlsym) path))
 
 (defun c-function-address (library c-name)
   (let ((address (c-symbol (cdr (assoc library *libraries*)) c-name)))
@@ -236,7 +254,9 @@ program's (glibc, elf/dl-object.c, _dl_new_object)."
         (unsigned-word address))))
 
 (defun open-c-library (library path)
-  (let ((handle (if (open-apart-p library) (open-apart path) (c-open path))))
+  (let ((handle (if (open-apart-p library)
+                    (open-apart path)
+                    (c-open (zmqmatrix.runtime::c-dlsym) path))))
     (when (zerop handle) (error "~a can't be opened: ~a" path (c-error)))
     (push (cons library handle) *libraries*)
     (loop for (of c-name variable) in *c-functions*
