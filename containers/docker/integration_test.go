@@ -6,7 +6,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -367,35 +370,127 @@ func TestPlace_takes_the_values_of_personality_that_its_target_needs_and_no_othe
 		ask(&matrix.Needs{Personality: []uint32{0x40000, 0x400000, 0x440000}, Reason: "a test"}))
 }
 
-func TestPlace_has_no_way_out_but_the_runs_network(t *testing.T) {
-	root := write(t, map[string]string{"targets/tiny/word": "hello", "targets/tiny/Dockerfile": strings.Replace(tinyDockerfile, "FROM ${BASE}\n", "FROM ${BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends bash && rm -rf /var/lib/apt/lists/*\n", 1)})
-	runtime, _ := newRuntime(t, root)
-	at, err := runtime.Prepare(t.Context(), tiny, variant(), matrix.Binding{Name: "none"})
-	require.NoError(t, err)
-	defer at.Close(context.Background())
-	base, err := runtime.images.Base(t.Context(), suite)
-	require.NoError(t, err)
-	peer, err := runtime.run(t.Context(), blueprint{image: base, memory: 64, tasks: 16, alias: endpointAlias, entrypoint: []string{"cat"}})
-	require.NoError(t, err)
-	defer peer.close(context.Background())
+// TestAHostileClientIsContained: everything that testdata/hostile tries is refused
+// but what is its own. Each address is a listener of this test's that somebody
+// else reaches.
+func TestAHostileClientIsContained(t *testing.T) {
+	root := write(t, map[string]string{
+		"targets/tiny/word":       "hello",
+		"targets/tiny/Dockerfile": strings.Replace(tinyDockerfile, "COPY bin/", "COPY targets/tiny/hostile /opt/zmqmatrix/hostile\nCOPY bin/", 1),
+	})
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(root, "targets/tiny/hostile"), "./containers/docker/testdata/hostile")
+	build.Dir, build.Env = module(t), append(os.Environ(), "CGO_ENABLED=0")
+	said, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", said)
 
-	// The peer is found by its name and its kernel refuses a closed port:
-	// packets go there and come back.
-	assert.Contains(t, script(t, at, `bash -c 'echo >/dev/tcp/endpoint/9' 2>&1; true`), "Connection refused")
+	const port = "7001"
+	// Two runs of one engine, with a client and a listener each.
+	prepare := func() (matrix.Place, *running, netip.Addr) {
+		runtime, _ := newRuntime(t, root)
+		at, err := runtime.Prepare(t.Context(), tiny, variant(), matrix.Binding{Name: "none"})
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, at.Close(context.Background())) })
+		listener, err := runtime.run(t.Context(), blueprint{
+			image: at.(*place).image, memory: 64, tasks: 32, alias: endpointAlias, entrypoint: []string{at.Expand("{dir}/hostile"), "listen", port},
+		})
+		require.NoError(t, err)
+		t.Cleanup(func() { listener.close(context.Background()) })
+		inspected, err := runtime.engine.api.ContainerInspect(t.Context(), listener.id, client.ContainerInspectOptions{})
+		require.NoError(t, err)
+		for _, joined := range inspected.Container.NetworkSettings.Networks {
+			return at, listener, joined.IPAddress
+		}
+		require.FailNow(t, "the listener is on no network")
+		return nil, nil, netip.Addr{}
+	}
+	at, _, _ := prepare()
+	elsewhere, _, address := prepare()
+	otherRun := net.JoinHostPort(address.String(), port)
 
-	// The same from a listener on the engine's machine, at the addresses by
-	// which a container could know it: its network's gateway, the default
-	// bridge, and the world.
-	gateway := strings.TrimSpace(script(t, at, `while read i d g rest; do case $d in 00000000) printf '%d.%d.%d.%d\n' 0x${g#??????} 0x$(echo $g | cut -c5-6) 0x$(echo $g | cut -c3-4) 0x$(echo $g | cut -c1-2);; esac; done </proc/net/route`))
-	addresses := []string{"172.17.0.1", "1.1.1.1", "9.9.9.9"}
-	if gateway != "" {
-		addresses = append(addresses, gateway)
+	// The engine's machine: its loopback, and its address as an ordinary network's
+	// gateway; it has none on a run's network.
+	loopback, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer loopback.Close()
+	onLoopback := loopback.Addr().String()
+	gateway := net.JoinHostPort(gatewayOf(t), "0")
+	bridge, err := net.Listen("tcp", gateway)
+	require.NoError(t, err, "the test must run on the engine's machine")
+	defer bridge.Close()
+	onGateway := bridge.Addr().String()
+
+	ask := func(at matrix.Place, addresses ...string) map[string]hostileAttempt {
+		account, err := at.Run(t.Context(), matrix.Task{
+			Command: append([]string{at.Expand("{dir}/hostile"), "try"}, addresses...),
+			Bounds:  matrix.Bounds{Wall: time.Minute, Output: 8 << 20, Processes: 64},
+		})
+		require.NoError(t, err)
+		require.Equal(t, matrix.Exited, account.Ending, "stderr: %s", account.Stderr)
+		require.Zero(t, account.Code, "stderr: %s", account.Stderr)
+		answers := map[string]hostileAttempt{}
+		for _, line := range bytes.Split(bytes.TrimSpace(account.Stdout), []byte("\n")) {
+			var answer hostileAttempt
+			require.NoError(t, json.Unmarshal(line, &answer), "%s", line)
+			answers[answer.Try] = answer
+		}
+		return answers
 	}
-	for _, address := range addresses {
-		said := script(t, at, fmt.Sprintf(`timeout 3 bash -c 'echo >/dev/tcp/%s/22 && echo reached' 2>&1; true`, address))
-		assert.NotContains(t, said, "reached", address)
-		assert.NotContains(t, said, "refused", "%s answered", address)
+	own := net.JoinHostPort(endpointAlias, port)
+	answers := ask(at, own, otherRun, onLoopback, onGateway)
+	require.Contains(t, answers, "connect "+own)
+	require.Contains(t, answers, "trace the warden")
+	require.Contains(t, answers, "engine /run/docker.sock", "it came to its end")
+	var granted []string
+	for name, answer := range answers {
+		if answer.Got {
+			granted = append(granted, name)
+		}
 	}
+	assert.Contains(t, granted, "connect "+own)
+	assert.Contains(t, granted, "create in /tmp")
+	assert.Subset(t, []string{
+		"connect " + own,
+		// Memory of the container's own, which goes with it.
+		"create in /dev/mqueue", "create in /dev/shm", "create in /tmp",
+		"write /dev/full", "write /dev/pts/ptmx", "write /dev/random", "write /dev/tty", "write /dev/urandom", "write /dev/zero",
+		// Which the kernel asks nothing for but the same user, and README tells of.
+		"the warden's limits",
+		// To be told of the machine's load, which anybody may.
+		"write /proc/pressure/cpu", "write /proc/pressure/io", "write /proc/pressure/irq", "write /proc/pressure/memory",
+	}, granted)
+
+	assert.True(t, ask(elsewhere, otherRun)["connect "+otherRun].Got, "the other run's own client reaches its listener")
+	for _, here := range []string{onLoopback, onGateway} {
+		connection, err := net.Dial("tcp", here)
+		require.NoError(t, err, "the engine's machine reaches its own listener")
+		connection.Close()
+	}
+}
+
+// hostileAttempt is a line of testdata/hostile.
+type hostileAttempt struct {
+	Try   string `json:"try"`
+	Got   bool   `json:"got"`
+	Error string `json:"error"`
+}
+
+// gatewayOf is the engine's address on a network that has one: an ordinary one,
+// which is removed at the end.
+func gatewayOf(t testing.TB) string {
+	t.Helper()
+	provider, err := connect(t.Context())
+	require.NoError(t, err)
+	const name = "zmqmatrix-test-gateway"
+	_, err = provider.Client().NetworkCreate(t.Context(), name, client.NetworkCreateOptions{Driver: "bridge"})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := provider.Client().NetworkRemove(context.Background(), name, client.NetworkRemoveOptions{})
+		assert.NoError(t, err)
+	})
+	inspected, err := provider.Client().NetworkInspect(t.Context(), name, client.NetworkInspectOptions{})
+	require.NoError(t, err)
+	require.NotEmpty(t, inspected.Network.IPAM.Config)
+	return inspected.Network.IPAM.Config[0].Gateway.String()
 }
 
 func TestSweep_removes_the_leftovers_of_a_dead_owner_and_not_a_live_ones(t *testing.T) {

@@ -44,6 +44,12 @@ func Serve(in, out *os.File) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become the reaper of orphans: %w", err)
 	}
+	// A probe has the same user, for a debugger's sake, and could otherwise trace
+	// this process, or write into its memory or its output what the runner takes for
+	// an account. Probes are programs of their own, which begin dumpable again.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("keep probes out of the supervisor: %w", err)
+	}
 	if _, err := children(unix.Getpid()); err != nil {
 		return fmt.Errorf("list own children, which needs a kernel with CONFIG_PROC_CHILDREN: %w", err)
 	}
