@@ -48,7 +48,7 @@ version: ["{dir}/probe", honest]
 
 const shellProbe = `#!/bin/sh
 hello() {
-	printf '{"type":"hello","protocol":%d,"implementation":"sh","version":"1","binding":"%s","binding_version":"","libzmq":"","threads":false,"pid":%d,"collector":"none"}\n' "$1" "$2" $$
+	printf '{"type":"hello","protocol":%d,"implementation":"sh","version":"1","binding":"%s","binding_version":"","libzmq":"","threads":false,"pid":%d,"seed":"%s","collector":"none"}\n' "$1" "$2" $$ "$ZM_SEED"
 }
 reason="unknown feature $ZM_FEATURE"
 case $ZM_FEATURE in callback/*) reason="a shell has no such thing" ;; esac

@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,8 @@ func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe said %q, and not who it is", report.Closing.Type)}
 	case report.Hello.Binding != evidence.Cell.Binding:
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe speaks for binding %q, not for %q", report.Hello.Binding, evidence.Cell.Binding)}
+	case report.Hello.Seed != strconv.FormatUint(evidence.Seed, 10):
+		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the report is of an attempt with the seed %q, not of this one, whose seed is %d", report.Hello.Seed, evidence.Seed)}
 	case evidence.Account.Strays != 0:
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("left %d processes behind", evidence.Account.Strays)}
 	case report.Closing.Type == ClosingUnsupported && slices.Contains(unknown(evidence.Cell), report.Closing.Reason):

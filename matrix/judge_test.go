@@ -11,7 +11,7 @@ func TestConclude(t *testing.T) {
 	lane := []SocketSpec{{Name: "sink", Role: RoleSink, Count: 1, Sizes: []int{8}, Parts: 1}}
 	feature := Feature{Name: "g/f", Params: map[string]string{"count": "1"}, Lane: lane, Judge: func(Evidence) Finding { return Finding{Outcome: Pass} }}
 	asked := func(binding string) Evidence {
-		return Evidence{Cell: Cell{Binding: binding, Feature: "g/f"}, Params: map[string]string{"count": "1"}, Sockets: []SocketSpec{{Name: "sink", Role: RoleSink, Seed: 7, Count: 1, Sizes: []int{8}, Parts: 1}}}
+		return Evidence{Cell: Cell{Binding: binding, Feature: "g/f"}, Seed: 1, Params: map[string]string{"count": "1"}, Sockets: []SocketSpec{{Name: "sink", Role: RoleSink, Seed: 7, Count: 1, Sizes: []int{8}, Parts: 1}}}
 	}
 	changed := func(evidence Evidence, change func(*Evidence)) Evidence {
 		change(&evidence)
@@ -51,6 +51,7 @@ func TestConclude(t *testing.T) {
 		"a binding that does not load is the binding's":   {evidence: evidence(exited(0), helloLine+`{"type":"failed","reason":"b does not load: no X","condition":"LOAD-ERROR"}`+"\n"), want: Finding{Outcome: Fail, Layer: LayerBinding, Reason: "b does not load: no X (LOAD-ERROR), before its first step"}},
 		"children left behind":                            {evidence: evidence(Account{Ending: Exited, Strays: 2}, helloLine+done), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "left 2 processes behind"}},
 		"another binding":                                 {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Cell.Binding = "c" }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the probe speaks for binding "b", not for "c"`}},
+		"another attempt's report":                        {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Seed = 2 }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the report is of an attempt with the seed "1", not of this one, whose seed is 2`}},
 		"an exit by a signal is no account":               {evidence: evidence(Account{Ending: Exited, Signal: "SIGSEGV"}, helloLine+done), want: Finding{Outcome: Error, Reason: "the warden accounts for an exit by signal SIGSEGV, which is none"}},
 		"a report that lost its end":                      {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Account.StdoutLost = 5 }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe broke the report's protocol: 5 bytes of its output are lost"}},
 		"done by nobody":                                  {evidence: changed(evidence(exited(0), helloLine+done), func(e *Evidence) { e.Report.Hello = nil }), want: Finding{Outcome: Fail, Layer: LayerProbe, Reason: `the probe said "done", and not who it is`}},

@@ -23,6 +23,9 @@ type Hello struct {
 	Libzmq         string `json:"libzmq"` // "4.3.4", "" when the client does not link libzmq
 	Threads        bool   `json:"threads"`
 	PID            int    `json:"pid"`
+	// Seed is the task's, as the probe was given it: every attempt has another, so
+	// that no report serves for two.
+	Seed string `json:"seed"`
 	// Collector is "moving", "non-moving" or "none".
 	Collector string `json:"collector"`
 }

@@ -82,7 +82,7 @@ func (r *Report) add(line []byte) error {
 		hello := Hello{
 			Protocol: object.whole("protocol"), Implementation: object.string("implementation"), Version: object.string("version"),
 			Binding: object.string("binding"), BindingVersion: object.string("binding_version"), Libzmq: object.string("libzmq"),
-			Threads: object.flag("threads"), PID: object.whole("pid"), Collector: object.string("collector"),
+			Threads: object.flag("threads"), PID: object.whole("pid"), Seed: object.string("seed"), Collector: object.string("collector"),
 		}
 		switch {
 		case object.close() != nil:

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const helloLine = `{"type":"hello","protocol":1,"implementation":"X","version":"1","binding":"b","binding_version":"","libzmq":"4.3.4","threads":true,"pid":7,"collector":"none"}` + "\n"
+const helloLine = `{"type":"hello","protocol":1,"implementation":"X","version":"1","binding":"b","binding_version":"","libzmq":"4.3.4","threads":true,"pid":7,"seed":"1","collector":"none"}` + "\n"
 
 func TestParseReport(t *testing.T) {
 	const done = `{"type":"done"}` + "\n"

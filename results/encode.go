@@ -291,6 +291,7 @@ func appendHello(b []byte, hello *matrix.Hello) []byte {
 	b = putText(b, "libzmq", hello.Libzmq)
 	b = putFlag(b, "threads", hello.Threads)
 	b = putNumber(b, "pid", hello.PID)
+	b = putText(b, "seed", hello.Seed)
 	return append(putText(b, "collector", hello.Collector), '}')
 }
 

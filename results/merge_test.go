@@ -83,7 +83,7 @@ func foreignPublished(t *testing.T) Published {
 		case line.Client != nil && line.Client.NotRun != "":
 			client := *line.Client
 			client.NotRun, client.Trusted, client.Image = "", true, "sha256:vendors"
-			client.Hello = &matrix.Hello{Protocol: 1, Implementation: "Vendor", Version: "8.0.1", Binding: "ffi", Libzmq: "4.3.5", Threads: true, PID: 7, Collector: "moving"}
+			client.Hello = &matrix.Hello{Protocol: 1, Implementation: "Vendor", Version: "8.0.1", Binding: "ffi", Libzmq: "4.3.5", Threads: true, PID: 7, Seed: "4711", Collector: "moving"}
 			line.Client = &client
 		case line.Verdict != nil && line.Verdict.Outcome == matrix.NotRun:
 			verdict := *line.Verdict

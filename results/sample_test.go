@@ -126,7 +126,7 @@ func sampleLines(t testing.TB, selection matrix.Selection) []matrix.Line {
 			Client: client.Client(), Title: client.Target.Title, Family: client.Target.Family, Suite: client.Variant.Suite,
 			Packages: client.Variant.Packages, Raw: client.Binding.Raw, Control: client.Control,
 			Image: "sha256:0123456789abcdef", Trusted: true,
-			Hello: &matrix.Hello{Protocol: 1, Implementation: client.Target.Title, Version: "1.2.3", Binding: client.Binding.Name, Libzmq: "4.3.4", Threads: true, PID: 7, Collector: "moving"},
+			Hello: &matrix.Hello{Protocol: 1, Implementation: client.Target.Title, Version: "1.2.3", Binding: client.Binding.Name, Libzmq: "4.3.4", Threads: true, PID: 7, Seed: "4711", Collector: "moving"},
 		}
 		if client.Target.Name == "vendor" {
 			account.Hello, account.Image, account.Trusted = nil, "", false
@@ -186,7 +186,7 @@ func sampleAttempt(cell matrix.Cell, number int, at time.Time, finding matrix.Fi
 			Sockets: []matrix.SocketSpec{{Name: "sink", Role: matrix.RoleSink, Seed: 5, Count: 4, Sizes: []int{64}, Parts: 1}},
 			Lane:    matrix.Lane{ID: "l1", Endpoints: map[string]string{"sink": "tcp://127.0.0.1:4000"}},
 			Report: matrix.Report{
-				Hello:        &matrix.Hello{Protocol: 1, Implementation: "made", Version: "1.2.3", Binding: cell.Binding, Libzmq: "4.3.4", Threads: true, PID: 7, Collector: "moving"},
+				Hello:        &matrix.Hello{Protocol: 1, Implementation: "made", Version: "1.2.3", Binding: cell.Binding, Libzmq: "4.3.4", Threads: true, PID: 7, Seed: "4711", Collector: "moving"},
 				Steps:        []string{"connect", "send message 3"},
 				Observations: []matrix.Observation{{Key: "calls.seen", Value: 4, Unit: "count"}, {Key: "thread.names", Value: "ZMQbg/IO/0", Unit: "list"}},
 				Closing:      matrix.Closing{Type: matrix.ClosingDone},

@@ -231,7 +231,7 @@ func Says(attempt Attempt, closing matrix.Closing, observations ...matrix.Observ
 		stdout = append(append(stdout, encoded...), '\n')
 	}
 	stdout = append(stdout, fmt.Sprintf(`{"type":"hello","protocol":%d,"implementation":%q,"version":"1.0","binding":%q,"binding_version":"",`+
-		`"libzmq":"4.3.4","threads":false,"pid":1,"collector":"none"}`+"\n", matrix.Protocol, attempt.Client.Target, attempt.Client.Binding)...)
+		`"libzmq":"4.3.4","threads":false,"pid":1,"seed":%q,"collector":"none"}`+"\n", matrix.Protocol, attempt.Client.Target, attempt.Client.Binding, attempt.Task.Env["ZM_SEED"])...)
 	for _, observation := range observations {
 		line(struct {
 			Type string `json:"type"`

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,7 +136,7 @@ func passingWith(t testing.TB, feature matrix.Feature, where circumstances) matr
 		Cell: matrix.Cell{Target: "x@y", Binding: "b", Feature: feature.Name, Technique: "plain"},
 		Seed: where.seed, Params: maps.Clone(feature.Params), Sockets: slices.Clone(feature.Lane),
 	}}
-	p.Report.Hello = &matrix.Hello{Protocol: matrix.Protocol, Implementation: "X", Binding: "b", Collector: "moving"}
+	p.Report.Hello = &matrix.Hello{Protocol: matrix.Protocol, Implementation: "X", Binding: "b", Seed: strconv.FormatUint(where.seed, 10), Collector: "moving"}
 	p.Report.Closing.Type = matrix.ClosingDone
 	p.Account = matrix.Account{Ending: matrix.Exited, PeakRSS: 20 << 20, BaselineRSS: 10 << 20}
 	if len(p.Sockets) > 0 {

@@ -30,8 +30,6 @@ var provesNothing = []struct {
 	// What was asked, as far as the report does not repeat it.
 	{`.*`, `cell\.(target|technique)`, `.*`,
 		"the runner's word on whom it asked, and how: the report names neither"},
-	{`(callback/(same|foreign|concurrent|masked)-.*|static-area/.*|binding/.*|zero-copy/receive-in-place)`, `seed`, `.*`,
-		"what is made from the seed stays in the probe's process, where the fixture compares it"},
 	{`.*`, `sockets\[(sink|copy)\]\.seed`, `.*`,
 		"makes what the endpoint sends, and a sink sends nothing"},
 	{`.*`, `lane\.id`, `.*`,
@@ -429,17 +427,13 @@ var parts = map[string]func(into *matrix.Evidence, from matrix.Evidence){
 
 // Nothing of another attempt of the same cell can stand in for this one's.
 func TestAnotherAttemptsEvidenceDoesNotPass(t *testing.T) {
-	// What an attempt leaves that says nothing of which attempt it was. A report
-	// of a feature without a lane could be an earlier one's, word for word: the
-	// seed goes no further than the probe, and the warden does not say which
-	// process it was.
+	// What an attempt leaves that says nothing of which attempt it was. Its seed
+	// and its report name each other.
 	const (
 		without = `callback/(same|foreign|concurrent|masked)-.*|static-area/.*|binding/.*`
 		unbound = `callback/.*|messaging/.*|zero-copy/receive-in-place|` + without
 	)
 	interchangeable := map[string]string{
-		"seed":    without + `|zero-copy/receive-in-place`,
-		"report":  without + `|callback/io-.*`, // what arrived proves those, the frees are the client's word
 		"account": unbound,
 		"lane":    unbound,                                                                                         // the account shows that the messages came to it
 		"seen":    without + `|zero-copy/receive-in-place`,                                                         // where the endpoint only sends

@@ -17,7 +17,7 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/matrix/schema"
 )
 
-const helloForFuzz = `{"type":"hello","protocol":1,"implementation":"C","version":"1","binding":"libzmq","binding_version":"","libzmq":"4.3.4","threads":true,"pid":7,"collector":"none"}` + "\n"
+const helloForFuzz = `{"type":"hello","protocol":1,"implementation":"C","version":"1","binding":"libzmq","binding_version":"","libzmq":"4.3.4","threads":true,"pid":7,"seed":"1","collector":"none"}` + "\n"
 
 // FuzzCheckLine: any bytes are taken or refused in harmless words, and what is
 // taken can be read by those who read it for a living.

@@ -196,8 +196,9 @@ hello (void)
   printf ("{\"type\":\"hello\",\"protocol\":1,\"implementation\":\"GCC\",\"version\":");
   put_string (__VERSION__);
   printf (",\"binding\":\"libzmq\",\"binding_version\":\"\",\"libzmq\":\"%d.%d.%d\","
-          "\"threads\":true,\"pid\":%d,\"collector\":\"none\"",
+          "\"threads\":true,\"pid\":%d,\"collector\":\"none\",\"seed\":",
           major, minor, patch, (int) getpid ());
+  put_string (variable ("ZM_SEED"));
   end_line ();
 }
 

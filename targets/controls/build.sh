@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: build.sh OUTPUT-DIR
-# Builds the negative controls: the C client, with what misbehaves between it and
-# libzmq.
+# Builds the negative controls: the C client, with what misbehaves between its
+# parts and between it and libzmq.
 set -eu
 here=$(dirname "$0")
 client=$here/../c
@@ -14,4 +14,4 @@ flags="-std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -I $generated -I $client
 ${CC:-gcc} $flags -Dmain=client_main -c -o "$generated/probe.o" "$client/probe.c"
 ${CC:-gcc} $flags -o "$output/control" "$here/misbehave.c" "$generated/probe.o" \
     "$client/callback.c" "$client/static_area.c" "$client/zero_copy.c" "$client/messaging.c" "$client/binding.c" \
-    -Wl,--wrap=zmq_send -Wl,--wrap=zmq_msg_init_data -L "$output" -lzmfixture -lzmq -Wl,-rpath,'$ORIGIN'
+    -Wl,--wrap=payload_fill -Wl,--wrap=zmq_send -Wl,--wrap=zmq_msg_init_data -L "$output" -lzmfixture -lzmq -Wl,-rpath,'$ORIGIN'

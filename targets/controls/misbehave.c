@@ -35,8 +35,8 @@ static void
 hello (const char *binding, int protocol)
 {
   printf ("{\"type\":\"hello\",\"protocol\":%d,\"implementation\":\"misbehaving\",\"version\":\"1\",\"binding\":\"%s\","
-          "\"binding_version\":\"\",\"libzmq\":\"\",\"threads\":true,\"pid\":%d,\"collector\":\"none\"}\n",
-          protocol, binding, (int) getpid ());
+          "\"binding_version\":\"\",\"libzmq\":\"\",\"threads\":true,\"pid\":%d,\"seed\":\"%s\",\"collector\":\"none\"}\n",
+          protocol, binding, (int) getpid (), getenv ("ZM_SEED"));
   fflush (stdout);
 }
 
@@ -348,21 +348,19 @@ connected (void *context, int type, const char *variable)
 }
 
 /* Claims what nobody did. */
+/* A true report, of another attempt. */
+static void
+replays_a_report (void)
+{
+  setenv ("ZM_SEED", "4711", 1);
+}
+
 static void
 claims_all (void)
 {
   begin ();
   observe_made_up ("received.digests");
   done ();
-}
-
-/* The bytes that another attempt would have to send. */
-static void
-answers_for_another (void)
-{
-  char seed[20];
-  snprintf (seed, sizeof seed, "%lu", (strtoul (getenv ("ZM_SEED"), NULL, 10) + 1) & 0xffffffff);
-  setenv ("ZM_SEED", seed, 1);
 }
 
 static void
@@ -459,18 +457,30 @@ connects_to_every_port (void)
   freeaddrinfo (found);
 }
 
-/* Lies between the C client and libzmq. */
+/* Lies between the C client's parts, and between it and libzmq. */
 
-static int wrong_bytes, copies, frees_twice, frees_never, frees_early;
+static int answers, wrong_bytes, copies, frees_twice, frees_never, frees_early;
 
+static void answers_for_another (void) { answers = 1; }
 static void lies_about_bytes (void) { wrong_bytes = 1; }
 static void lies_about_copies (void) { copies = 1; }
 static void lies_twice (void) { frees_twice = 1; }
 static void lies_never (void) { frees_never = 1; }
 static void lies_early (void) { frees_early = 1; }
 
+void __real_payload_fill (unsigned char *octets, uint64_t size, uint64_t index);
 int __real_zmq_send (void *socket, const void *octets, size_t size, int flags);
 int __real_zmq_msg_init_data (zmq_msg_t *message, void *data, size_t size, zmq_free_fn *free_function, void *hint);
+
+/* The bytes that another attempt would have to send, in a report of this one. */
+void
+__wrap_payload_fill (unsigned char *octets, uint64_t size, uint64_t index)
+{
+  if (answers)
+    zm_fill (octets, size, (uint32_t) (strtoul (getenv ("ZM_SEED"), NULL, 10) + 1), index);
+  else
+    __real_payload_fill (octets, size, index);
+}
 
 int
 __wrap_zmq_send (void *socket, const void *octets, size_t size, int flags)
@@ -579,6 +589,7 @@ static const struct
   { "prints-html", prints_html, NULL },
   { "speaks-another-protocol", speaks_another_protocol, NULL },
   { "closes-first", closes_first, NULL },
+  { "replays-a-report", replays_a_report, "plain" },
   { "fills-the-disk", fills_the_disk, NULL },
   { "opens-files", opens_files, NULL },
   { "claims-all", claims_all, NULL },

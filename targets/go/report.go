@@ -49,8 +49,8 @@ func (r *report) line(format string, values ...any) {
 }
 
 func (r *report) hello(name, version, libzmq string) {
-	r.line(`{"type":"hello","protocol":1,"implementation":"Go","version":%s,"binding":%s,"binding_version":%s,"libzmq":%s,"threads":true,"pid":%d,"collector":"non-moving"}`,
-		quoted(runtime.Version()), quoted(name), quoted(version), quoted(libzmq), os.Getpid())
+	r.line(`{"type":"hello","protocol":1,"implementation":"Go","version":%s,"binding":%s,"binding_version":%s,"libzmq":%s,"threads":true,"pid":%d,"seed":%s,"collector":"non-moving"}`,
+		quoted(runtime.Version()), quoted(name), quoted(version), quoted(libzmq), os.Getpid(), quoted(os.Getenv("ZM_SEED")))
 }
 
 func (r *report) step(format string, values ...any) {

@@ -19,6 +19,7 @@
    :threads (zmqmatrix.runtime:threads-p)
    ;; The main thread's id is the process's on Linux.
    :pid (zmqmatrix.fixture:thread-id)
+   :seed (zmqmatrix.runtime:environment-variable "ZM_SEED")
    :collector (zmqmatrix.runtime:collector)))
 
 (defun known-technique-p (feature technique)

@@ -41,11 +41,11 @@
     (write-string text *standard-output*)
     (finish-output *standard-output*)))
 
-(defun hello (&key implementation version binding binding-version libzmq threads pid collector)
-  "The first line. COLLECTOR is :MOVING, :NON-MOVING or :NONE."
+(defun hello (&key implementation version binding binding-version libzmq threads pid seed collector)
+  "The first line. SEED is the task's, as text, or NIL. COLLECTOR is :MOVING, :NON-MOVING or :NONE."
   (line "type" "hello" "protocol" 1 "implementation" implementation "version" version
         "binding" binding "binding_version" binding-version "libzmq" libzmq
-        "threads" (if threads :true :false) "pid" pid
+        "threads" (if threads :true :false) "pid" pid "seed" (or seed "")
         "collector" (string-downcase collector)))
 
 (defun progress (control &rest arguments)

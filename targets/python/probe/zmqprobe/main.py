@@ -70,7 +70,7 @@ def main(arguments):
     sys.setswitchinterval(0.0005)
     report = Report()
     binding = loaded(arguments[1], binding_of)
-    report.hello(arguments[1], binding.version, binding.libzmq)
+    report.hello(arguments[1], binding.version, binding.libzmq, os.environ.get("ZM_SEED", ""))
     try:
         attempt(binding, report, os.environ)
         report.done()

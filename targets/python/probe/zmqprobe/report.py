@@ -15,7 +15,7 @@ class Report:
     def line(self, **members):
         self.write(json.dumps(members, separators=(",", ":")).encode("ascii") + b"\n")
 
-    def hello(self, binding, binding_version, libzmq):
+    def hello(self, binding, binding_version, libzmq, seed):
         self.line(
             type="hello",
             protocol=1,
@@ -26,6 +26,7 @@ class Report:
             libzmq=libzmq,
             threads=True,
             pid=os.getpid(),
+            seed=seed,
             collector="non-moving",
         )
 
