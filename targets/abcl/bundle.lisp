@@ -79,10 +79,16 @@ and __loader__._ to the file FORMS. A name that comes twice ends the build
           (prin1 `(setf ,symbol ',(symbol-value symbol)) out)
           (terpri out))))))
 
+(defun write-asdf (path)
+  "Write a form that loads ASDF, which a binding from elsewhere may call when it is
+loaded (UIOP:DEFINE-PACKAGE does)."
+  (with-open-file (out path :direction :output)
+    (write-line "(require \"asdf\")" out)))
+
 (defun write-packages (path)
   "Write a form that makes ASDF's packages with the names of their external symbols
-and nothing behind them. Compiled files name a few of these; to load ASDF for
-that takes a third of the start."
+and nothing behind them. Compiled files of our own name a few of these; to load ASDF
+for that takes a third of the start."
   (with-open-file (out path :direction :output)
     (with-standard-io-syntax
       (prin1 `(dolist (description
@@ -99,7 +105,9 @@ that takes a third of the start."
              out))))
 
 (ensure-directories-exist (output-file "forms/"))
-(write-packages (output-file "forms/000-asdf.abcl"))
+(if (member (uiop:getenv "ZMQMATRIX_SYSTEMS") '(nil "") :test #'equal)
+    (write-packages (output-file "forms/000-asdf.abcl"))
+    (write-asdf (output-file "forms/000-asdf.abcl")))
 (write-loading (output-file "forms/001-seen.abcl"))
 (let ((jar (new "java.util.zip.ZipOutputStream"
                 (new "java.io.FileOutputStream" (output-file "classes.jar")))))
