@@ -480,7 +480,7 @@ func gatewayOf(t testing.TB) string {
 	t.Helper()
 	provider, err := connect(t.Context())
 	require.NoError(t, err)
-	const name = "zmqmatrix-test-gateway"
+	name := fmt.Sprintf("zmqmatrix-test-gateway-%d", os.Getpid())
 	_, err = provider.Client().NetworkCreate(t.Context(), name, client.NetworkCreateOptions{Driver: "bridge"})
 	require.NoError(t, err)
 	t.Cleanup(func() {
