@@ -385,7 +385,7 @@ func TestAHostileClientIsContained(t *testing.T) {
 
 	const port = "7001"
 	// Two runs of one engine, with a client and a listener each.
-	prepare := func() (matrix.Place, *running, netip.Addr) {
+	prepare := func() (matrix.Place, netip.Addr) {
 		runtime, _ := newRuntime(t, root)
 		at, err := runtime.Prepare(t.Context(), tiny, variant(), matrix.Binding{Name: "none"})
 		require.NoError(t, err)
@@ -398,13 +398,13 @@ func TestAHostileClientIsContained(t *testing.T) {
 		inspected, err := runtime.engine.api.ContainerInspect(t.Context(), listener.id, client.ContainerInspectOptions{})
 		require.NoError(t, err)
 		for _, joined := range inspected.Container.NetworkSettings.Networks {
-			return at, listener, joined.IPAddress
+			return at, joined.IPAddress
 		}
 		require.FailNow(t, "the listener is on no network")
-		return nil, nil, netip.Addr{}
+		return nil, netip.Addr{}
 	}
-	at, _, _ := prepare()
-	elsewhere, _, address := prepare()
+	at, _ := prepare()
+	elsewhere, address := prepare()
 	otherRun := net.JoinHostPort(address.String(), port)
 
 	// The engine's machine: its loopback, and its address as an ordinary network's

@@ -37,7 +37,7 @@ they have survived so many collections that they are put among the static ones
 #include <stdio.h>
 #include <string.h>
 
-/* One array of the program's dynamic section, or 0. */
+/* One entry of a dynamic section, or 0. */
 static uint64_t
 zm_dynamic (const Elf64_Dyn *section, int64_t tag)
 {
@@ -109,6 +109,9 @@ zm_gcl_die_of_segv (void)
 (defentry c-dlsym () (object "zm_gcl_dlsym"))
 
 (defun start-up ()
+  (when (zerop (c-dlsym))
+    (format *error-output* "~&no library of this process has dlsym where it is looked for~%")
+    (leave 1))
   ;; GCL says it on stdout, in the middle of the report, and goes on with a Lisp
   ;; error. It needs the signal itself only once SGC is on (o/sgbc.c), which is off.
   (c-die-of-segv)
