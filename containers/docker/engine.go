@@ -66,6 +66,12 @@ var quietTestcontainers = sync.OnceFunc(func() {
 	tclog.SetDefault(tclog.NewNoopLogger())
 })
 
+// quickly bounds a call that only asks, so that an engine that does not answer
+// any more, or a way to it that stalls, is an error and no run that hangs.
+func quickly(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, quickTime, fmt.Errorf("the docker engine did not answer within %v", quickTime))
+}
+
 // uninterrupted runs a short call to the engine that is not cut off by ctx: a
 // container that the engine creates for a client that has gone is known to
 // nobody. close waits for it.
@@ -154,9 +160,11 @@ func (e *engine) remove(ctx context.Context, id string) error {
 // sweep removes the containers, then the networks, that condemned says yes to.
 func (e *engine) sweep(ctx context.Context, condemned func(labels map[string]string, created time.Time) bool) (int, error) {
 	filter := client.Filters{}.Add("label", images.LabelOurs+"=1")
-	listed, err := e.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filter})
+	listing, cancel := quickly(ctx)
+	defer cancel()
+	listed, err := e.api.ContainerList(listing, client.ContainerListOptions{All: true, Filters: filter})
 	if err != nil {
-		return 0, fmt.Errorf("sweep: list containers: %w", err)
+		return 0, fmt.Errorf("sweep: list containers: %w", because(listing, err))
 	}
 	var failures []error
 	swept := 0
@@ -166,18 +174,22 @@ func (e *engine) sweep(ctx context.Context, condemned func(labels map[string]str
 			swept++
 		}
 	}
-	networks, err := e.api.NetworkList(ctx, client.NetworkListOptions{Filters: filter})
+	listing, cancel = quickly(ctx)
+	defer cancel()
+	networks, err := e.api.NetworkList(listing, client.NetworkListOptions{Filters: filter})
 	if err != nil {
-		return swept, errors.Join(append(failures, fmt.Errorf("sweep: list networks: %w", err))...)
+		return swept, errors.Join(append(failures, fmt.Errorf("sweep: list networks: %w", because(listing, err)))...)
 	}
 	for _, item := range networks.Items {
 		if !condemned(item.Labels, item.Created) {
 			continue
 		}
-		_, err := e.api.NetworkRemove(ctx, item.ID, client.NetworkRemoveOptions{})
+		removing, cancel := quickly(ctx)
+		_, err := e.api.NetworkRemove(removing, item.ID, client.NetworkRemoveOptions{})
 		if err != nil && !errdefs.IsNotFound(err) {
-			failures = append(failures, fmt.Errorf("sweep: remove network %s: %w", item.Name, err))
+			failures = append(failures, fmt.Errorf("sweep: remove network %s: %w", item.Name, because(removing, err)))
 		}
+		cancel()
 		swept++
 	}
 	return swept, errors.Join(failures...)
@@ -194,12 +206,14 @@ func (e *engine) close(ctx context.Context) error {
 }
 
 func (e *engine) Image(ctx context.Context, tag string) (images.Image, error) {
+	ctx, cancel := quickly(ctx)
+	defer cancel()
 	found, err := e.api.ImageInspect(ctx, tag)
 	if errdefs.IsNotFound(err) {
 		return images.Image{}, images.ErrNoImage
 	}
 	if err != nil {
-		return images.Image{}, err
+		return images.Image{}, because(ctx, err)
 	}
 	return images.Image{Tag: tag, ID: found.ID, Size: found.Size}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
@@ -20,6 +21,11 @@ var ErrVersion = errors.New("the endpoint speaks another version")
 
 // ErrGarbled is a stream that carries something else than the protocol.
 var ErrGarbled = errors.New("the endpoint's stream is garbled")
+
+// answerTime is how long the endpoint may take to answer: closing a lane takes
+// it two seconds at most, a loaded machine some more. One that needs longer is
+// broken, or the way to it is, and waiting for it would hang the run.
+const answerTime = time.Minute
 
 // Client drives an endpoint over its control stream. It is a
 // matrix.Endpoint; all its methods may be called at once.
@@ -139,15 +145,21 @@ func (c *Client) call(ctx context.Context, request Request) (Reply, error) {
 		c.forget(request.ID)
 		return Reply{}, fmt.Errorf("the request has %d bytes, at most %d", len(line), MaxRequestLine)
 	}
+	patience := time.NewTimer(answerTime)
+	defer patience.Stop()
 	select {
 	case c.writes <- append(line, '\n'):
 	case <-c.gone:
 		return Reply{}, c.why
+	case <-patience.C:
+		return Reply{}, c.giveUp()
 	case <-ctx.Done():
 		c.forget(request.ID)
 		return Reply{}, ctx.Err()
 	}
 	select {
+	case <-patience.C:
+		return Reply{}, c.giveUp()
 	case reply := <-answered:
 		if reply.Error != "" {
 			return Reply{}, fmt.Errorf("the endpoint says: %s", reply.Error)
@@ -168,6 +180,12 @@ func (c *Client) call(ctx context.Context, request Request) (Reply, error) {
 		c.abandon(request.ID, answered)
 		return Reply{}, ctx.Err()
 	}
+}
+
+// giveUp ends the stream to an endpoint that does not answer.
+func (c *Client) giveUp() error {
+	c.end(fmt.Errorf("%w: it did not answer within %v", ErrGone, answerTime))
+	return c.why
 }
 
 func (c *Client) forget(id int64) {

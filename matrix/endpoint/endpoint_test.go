@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -100,6 +101,25 @@ func TestClientNamesWhatIsWrongWithReplies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An engine whose connection stalls looks like this.
+func TestClientGivesUpAnEndpointThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, err := scripted(t, func(stream net.Conn, requests *bufio.Scanner) {
+			io.WriteString(stream, goodGreeting)
+			for requests.Scan() {
+			}
+		})
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = client.CloseLane(t.Context(), "1")
+		require.ErrorIs(t, err, endpoint.ErrGone)
+		assert.ErrorContains(t, err, "did not answer within 1m0s")
+		assert.Equal(t, time.Minute, time.Since(began), "by the bubble's clock")
+		_, err = client.Open(t.Context(), sinkRequest)
+		assert.ErrorContains(t, err, "did not answer within 1m0s", "it is gone for all others, too")
+	})
 }
 
 func TestClientClosesLanesThatNobodyWaitsFor(t *testing.T) {
