@@ -99,6 +99,7 @@ type openOptions struct {
 	RunID    string
 	Log      io.Writer
 	Sources  map[string]*source.Tree // of bindings that were given a folder, by their names
+	Cores    bool                    // probes may leave core files
 	// For docker alone; see engineFlags.
 	CopyBuilds, StaleArchive bool
 }
@@ -176,11 +177,11 @@ func Main(ctx context.Context, args []string, out, err *os.File) int {
 		engines: []engine{
 			{"docker", docker.Available, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
 				return docker.New(ctx, docker.Options{
-					Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Copy: o.CopyBuilds, StaleArchive: o.StaleArchive, Sources: o.Sources,
+					Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Copy: o.CopyBuilds, StaleArchive: o.StaleArchive, Sources: o.Sources, Cores: o.Cores,
 				})
 			}},
 			{"local", func(context.Context) error { return nil }, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
-				return local.New(ctx, local.Options{Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Sources: o.Sources})
+				return local.New(ctx, local.Options{Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Sources: o.Sources, Cores: o.Cores})
 			}},
 		},
 		version: toolVersion(), out: out, err: err,

@@ -86,6 +86,11 @@ func TestATargetIsAFolderInAContainerToo(t *testing.T) {
 	aDroppedFolder(t, "docker", dockerCache(t))
 }
 
+func TestReplayKeepsACoreFileOfAContainer(t *testing.T) {
+	removeImages(t, "shell")
+	keepsACoreFile(t, "docker", dockerCache(t))
+}
+
 // TestInterruptLeavesNothingOnTheEngine is Ctrl-C with a real engine.
 func TestInterruptLeavesNothingOnTheEngine(t *testing.T) {
 	removeImages(t, "shell")

@@ -2,6 +2,7 @@ package ci
 
 import (
 	"bytes"
+	"debug/elf"
 	"io/fs"
 	"net"
 	"os"
@@ -417,6 +418,43 @@ func TestAFullDisk(t *testing.T) {
 	assert.Equal(t, before, after[:len(before)])
 }
 
+// TestAReadOnlyDisk makes a real file system read-only between a run and its
+// resumption, as a kernel does with a disk that fails, which takes root.
+func TestAReadOnlyDisk(t *testing.T) {
+	root := t.TempDir()
+	checkout(t, root)
+	out := filepath.Join(root, "out")
+	require.NoError(t, os.Mkdir(out, 0o755))
+	if err := syscall.Mount("tmpfs", out, "tmpfs", 0, ""); err != nil {
+		t.Skipf("mounting a file system of its own takes root: %v", err)
+	}
+	defer func() { require.NoError(t, syscall.Unmount(out, 0)) }()
+	stopped := startRun(t, root, []string{"FAKE_SLOW=20ms"}, "--out", out)
+	awaitEvents(t, stopped, "attempt", 5)
+	require.NoError(t, stopped.cmd.Process.Signal(os.Interrupt))
+	_, status := stopped.end(t)
+	require.Equal(t, exitHarness, status, "%s", stopped.stderr.String())
+	before := filesIn(t, out)
+	recorded := attempts(t, out)
+	require.NotEmpty(t, recorded)
+
+	require.NoError(t, syscall.Mount("tmpfs", out, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	for _, args := range [][]string{{"--resume", "last"}, {"--fresh"}} {
+		end := run(command(t, root, nil, append([]string{"run", "--out", out}, args...)...))
+		assert.Equal(t, exitHarness, end.status, "%s", end.stderr)
+		assert.Contains(t, end.stderr, "read-only file system")
+		assert.Contains(t, end.stderr, out)
+	}
+	assert.Equal(t, before, filesIn(t, out))
+
+	require.NoError(t, syscall.Mount("tmpfs", out, "tmpfs", syscall.MS_REMOUNT, ""))
+	end := run(command(t, root, nil, "run", "--out", out, "--resume", "last"))
+	assert.Equal(t, exitOK, end.status, "%s", end.stderr)
+	after := attempts(t, out)
+	assert.Greater(t, len(after), len(recorded))
+	assert.Equal(t, recorded, after[:len(recorded)])
+}
+
 // attempts are the recorded attempts of the one run in an out directory.
 func attempts(t *testing.T, out string) (recorded []time.Time) {
 	records, err := filepath.Glob(filepath.Join(out, "runs", "*", recordName))
@@ -451,6 +489,32 @@ func filesIn(t *testing.T, root string, leftOut ...string) map[string]string {
 	}))
 	return found
 }
+
+// keepsACoreFile replays a probe that crashes. Where core files go is for the
+// machine's kernel to say.
+func keepsACoreFile(t *testing.T, runtime, cache string) {
+	root := shellModule(t, map[string]string{"targets/shell/probe": strings.Replace(shellProbe, "sleep 0.3;", "kill -SEGV $$;", 1)})
+	end := run(realCommand(t, root, cache, nil, "replay", "shell/slow/callback/same-thread", "--runtime", runtime, "--core", "a folder/cores"))
+	require.Zero(t, end.status, "%s", end.stderr)
+	require.Contains(t, end.stdout, "\ncore file\n")
+	pattern, err := os.ReadFile("/proc/sys/kernel/core_pattern")
+	require.NoError(t, err)
+	if strings.ContainsAny(string(pattern), "|/") {
+		assert.Contains(t, end.stdout, "core_pattern is ")
+		return
+	}
+	// The first attempt, and the one under trace that shows why it crashed.
+	for _, name := range []string{"core.1", "core.2"} {
+		path := filepath.Join("a folder", "cores", name)
+		assert.Contains(t, end.stdout, path+", for a debugger")
+		file, err := elf.Open(filepath.Join(root, path))
+		require.NoError(t, err)
+		assert.Equal(t, elf.ET_CORE, file.Type)
+		assert.NoError(t, file.Close())
+	}
+}
+
+func TestReplayKeepsACoreFile(t *testing.T) { keepsACoreFile(t, "local", t.TempDir()) }
 
 // aDroppedFolder drops a folder with a new implementation into a registry that
 // has the control alone, and runs it through the whole chain. The implementation

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +24,7 @@ type replayCommand struct {
 	Cell  string  `arg:"" help:"TARGET/BINDING/GROUP/FEATURE[/TECHNIQUE]; without a technique, the target's first."`
 	Seed  *uint64 `help:"The run's seed, as its results give it: the first attempt then has the same bytes." placeholder:"N"`
 	Trace bool    `help:"Follow the probe with ptrace, so that a crash leaves a dossier. The watcher changes timing."`
+	Core  string  `help:"Keep the core file of a crash in this folder: core.N, of attempt N." placeholder:"DIR"`
 	Keep  bool    `help:"Leave the client up after the attempt, for a look inside, until Ctrl-C."`
 }
 
@@ -40,6 +43,10 @@ type replayed struct {
 	Seed    uint64            `json:"seed"` // of the run
 	Stdout  string            `json:"stdout"`
 	Again   string            `json:"again"` // the command that repeats it
+	// Core is the file with the crash's core, CoreMissing why there is none
+	// though it was asked for.
+	Core        string `json:"core,omitempty"`
+	CoreMissing string `json:"core_missing,omitempty"`
 	matrix.Attempt
 }
 
@@ -144,12 +151,17 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 	if err != nil {
 		return err
 	}
+	if c.Core != "" {
+		if err := os.MkdirAll(c.Core, 0o755); err != nil {
+			return fmt.Errorf("--core: %w", err)
+		}
+	}
 	log := &lineWriter{each: func(line string) { fmt.Fprintln(s.err, printable(line)) }}
-	opened, err := chosen.open(ctx, c.options(openOptions{Root: root, CacheDir: cache, RunID: header.Run, Log: log, Sources: trees}))
+	opened, err := chosen.open(ctx, c.options(openOptions{Root: root, CacheDir: cache, RunID: header.Run, Log: log, Sources: trees, Cores: c.Core != ""}))
 	if err != nil {
 		return fmt.Errorf("opening the runtime %s: %w", chosen.name, err)
 	}
-	watched := &watchedRuntime{Runtime: opened, cell: cell, trace: c.Trace, keep: c.Keep}
+	watched := &watchedRuntime{Runtime: opened, cell: cell, trace: c.Trace, keep: c.Keep, cores: c.Core}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
@@ -182,6 +194,7 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 				shown := replayed{
 					Command: made.task.Command, Env: made.task.Env, Seed: header.Seed,
 					Stdout: string(made.account.Stdout), Attempt: *event.Attempt, Again: c.again(cell, header.Seed),
+					Core: made.core, CoreMissing: made.account.CoreMissing,
 				}
 				shown.Traced = made.task.Trace
 				if s.json {
@@ -235,6 +248,7 @@ type watchedRuntime struct {
 	matrix.Runtime
 	cell        matrix.Cell
 	trace, keep bool
+	cores       string // the folder for core files, "" for none
 
 	mu       sync.Mutex
 	attempts []watchedAttempt
@@ -244,6 +258,7 @@ type watchedRuntime struct {
 type watchedAttempt struct {
 	task    matrix.Task
 	account matrix.Account
+	core    string
 }
 
 func (r *watchedRuntime) made(number int) watchedAttempt {
@@ -279,13 +294,57 @@ type watchedPlace struct {
 func (p *watchedPlace) Run(ctx context.Context, task matrix.Task) (matrix.Account, error) {
 	ours := task.Env["ZM_FEATURE"] == p.runtime.cell.Feature // and not the negative probe
 	task.Trace = task.Trace || ours && p.runtime.trace
+	core := &coreFile{}
+	if ours && p.runtime.cores != "" {
+		p.runtime.mu.Lock()
+		core.path = filepath.Join(p.runtime.cores, fmt.Sprintf("core.%d", len(p.runtime.attempts)+1))
+		p.runtime.mu.Unlock()
+		task.Core = core
+	}
 	account, err := p.Place.Run(ctx, task)
+	kept, closing := core.close()
+	err = errors.Join(err, closing)
 	if ours {
 		p.runtime.mu.Lock()
-		p.runtime.attempts = append(p.runtime.attempts, watchedAttempt{task, account})
+		p.runtime.attempts = append(p.runtime.attempts, watchedAttempt{task, account, kept})
 		p.runtime.mu.Unlock()
 	}
 	return account, err
+}
+
+// coreFile is a core file that is made when there is something to write to it.
+type coreFile struct {
+	path string
+	file *os.File
+}
+
+func (c *coreFile) open() (err error) {
+	if c.file == nil {
+		c.file, err = os.OpenFile(c.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	}
+	return err
+}
+
+func (c *coreFile) WriteAt(data []byte, offset int64) (int, error) {
+	if err := c.open(); err != nil {
+		return 0, err
+	}
+	return c.file.WriteAt(data, offset)
+}
+
+func (c *coreFile) Truncate(size int64) error {
+	if err := c.open(); err != nil {
+		return err
+	}
+	return c.file.Truncate(size)
+}
+
+// close returns the file's path, "" if none was made.
+func (c *coreFile) close() (string, error) {
+	if c.file == nil {
+		return "", nil
+	}
+	return c.path, c.file.Close()
 }
 
 func (p *watchedPlace) Close(ctx context.Context) error {
@@ -378,6 +437,15 @@ func (r replayed) text() string {
 		}
 		if dossier.Backtrace != "" {
 			block(dossier.Backtrace)
+		}
+	}
+	if r.Core != "" || r.CoreMissing != "" {
+		section("core file")
+		if r.Core != "" {
+			block(r.Core + ", for a debugger where the client's programs are: its image or this host")
+		}
+		if r.CoreMissing != "" {
+			block("none: " + r.CoreMissing)
 		}
 	}
 	if evidence.HarnessError != "" {

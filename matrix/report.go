@@ -1,5 +1,7 @@
 package matrix
 
+import "io"
+
 // Protocol is the version of the probe protocol: the task's environment
 // variables and the report's JSON lines.
 const Protocol = 1
@@ -11,6 +13,15 @@ type Task struct {
 	Witness string            // library to preload, "" for none
 	Bounds  Bounds
 	Trace   bool // follow the probe with ptrace, so that a crash leaves a dossier
+	// Core is where the core file of a crash goes, nil for nowhere. The runtime
+	// must have been opened for that.
+	Core CoreFile
+}
+
+// CoreFile takes a core file, with its holes; *os.File is one.
+type CoreFile interface {
+	io.WriterAt
+	Truncate(size int64) error
 }
 
 // Hello is the first line of a report: who is speaking.

@@ -109,6 +109,9 @@ type Account struct {
 	WitnessCalls []WitnessCall `json:"witness,omitempty"`
 	WitnessLost  int64         `json:"witness_lost,omitempty"` // calls past the witness's cap
 	Dossier      *Dossier      `json:"dossier,omitempty"`
+	// CoreMissing is why Task.Core got no core file of a probe that a signal
+	// killed.
+	CoreMissing string `json:"-"`
 }
 
 // WitnessCall is one call of send or its kin, as the preloaded witness library

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -11,6 +12,7 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/images"
+	"github.com/zmqmatrix/zmqmatrix/containers/warden"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
@@ -21,10 +23,11 @@ const (
 	// probe, so that a debugger of the one may look into the other without a
 	// capability.
 	nobody = "65534:65534"
-	// temporary is the one place that can be written. Programs there may be
-	// executed: JNA, for one, unpacks its library into it and maps it. That
-	// gives a probe nothing, which can run any code in its own process.
-	temporary = "rw,exec,nosuid,nodev,mode=1777,size=256m"
+	// temporary is the one place that can be written, of so many MiB. Programs
+	// there may be executed: JNA, for one, unpacks its library into it and maps
+	// it. That gives a probe nothing, which can run any code in its own process.
+	temporary    = "rw,exec,nosuid,nodev,mode=1777,size=%dm"
+	temporaryMiB = 256
 	// headroom is what a container may use beyond the target's limit, in MiB:
 	// the warden with the output that it holds, a debugger over a crashed
 	// probe. The warden's bound on the probe is reached first, so that the
@@ -50,6 +53,7 @@ type blueprint struct {
 	arguments  []string
 	alias      string // on the run's network
 	memory     int    // MiB
+	cores      int    // MiB for core files, 0: none is written
 	tasks      int
 	security   []string // the engine's security options beyond the hardening's own
 }
@@ -70,6 +74,15 @@ func clientContainer(image images.Image, target matrix.Target) (blueprint, error
 	}, nil
 }
 
+// withCores is the container with room for a core file, which takes memory
+// where it is written.
+func (b blueprint) withCores() blueprint {
+	b.cores = warden.CoreMiB
+	b.memory += b.cores
+	b.arguments = append(slices.Clone(b.arguments), warden.CoreFlag)
+	return b
+}
+
 func endpointContainer(image images.Image) blueprint {
 	return blueprint{
 		image: image, arguments: []string{"--bind", "0.0.0.0", "--advertise", endpointAlias},
@@ -85,7 +98,7 @@ func (b blueprint) request(network string) testcontainers.ContainerRequest {
 		Cmd:        b.arguments,
 		// A runtime that looks for a home to write in finds one.
 		Env:      map[string]string{"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"},
-		Tmpfs:    map[string]string{"/tmp": temporary},
+		Tmpfs:    map[string]string{"/tmp": fmt.Sprintf(temporary, temporaryMiB+b.cores)},
 		Networks: []string{network},
 		ConfigModifier: func(config *container.Config) {
 			config.User = nobody
@@ -106,7 +119,7 @@ func (b blueprint) request(network string) testcontainers.ContainerRequest {
 			host.Memory = int64(b.memory) << 20
 			host.MemorySwap = host.Memory // no swap: a probe that pages is no measurement
 			host.PidsLimit = &pids
-			host.Ulimits = []*container.Ulimit{{Name: "core", Soft: 0, Hard: 0}}
+			host.Ulimits = []*container.Ulimit{{Name: "core", Soft: 0, Hard: int64(b.cores) << 20}}
 			host.IpcMode = "private"
 			// What goes over the attached streams would be written to the
 			// engine's disk as well, gigabytes of it with a client that floods.

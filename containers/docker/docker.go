@@ -43,6 +43,8 @@ type Options struct {
 	StaleArchive bool
 	// Sources are the folders given for bindings, by the bindings' names.
 	Sources map[string]*source.Tree
+	// Cores lets probes leave core files, for Task.Core.
+	Cores bool
 }
 
 // greetingTime is how long a warden or an endpoint may take from the start of
@@ -58,6 +60,7 @@ type Runtime struct {
 	images *images.Maker
 	log    *lineWriter
 	runID  string
+	cores  bool
 	// greet waits for the warden at the other end of a container's streams.
 	greet    func(ctx context.Context, streams io.ReadWriteCloser) (supervisor, error)
 	networks struct {
@@ -91,6 +94,7 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		engine: engine,
 		log:    log,
 		runID:  options.RunID,
+		cores:  options.Cores,
 		images: images.NewMaker(&images.Maker{
 			Engine: engine, Root: root, CacheDir: cache, Parallel: engine.info.NCPU, Log: log, StaleArchive: options.StaleArchive,
 			Sources: options.Sources,
@@ -120,8 +124,13 @@ func newEngine(ctx context.Context, options Options) (*engine, error) {
 		return nil, err
 	}
 	api := provider.Client()
-	result, err := api.Info(ctx, client.InfoOptions{})
-	if err == nil && result.Info.OSType != "linux" {
+	asking, cancel := quickly(ctx)
+	defer cancel()
+	result, err := api.Info(asking, client.InfoOptions{})
+	switch {
+	case err != nil:
+		err = because(asking, err)
+	case result.Info.OSType != "linux":
 		err = fmt.Errorf("it runs %s containers, and clients need linux ones", result.Info.OSType)
 	}
 	if err != nil {
@@ -217,6 +226,9 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	plan, err := clientContainer(image, target)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	if r.cores {
+		plan = plan.withCores()
 	}
 	started, err := r.run(ctx, plan)
 	if err != nil {

@@ -40,6 +40,7 @@ type Runtime struct {
 	scratch     *scratch
 	starter     *starter
 	warden      string        // the warden's program
+	cores       bool          // it lets probes leave core files
 	suite       string        // the host's, "" if it names none
 	builds      chan struct{} // a token for each build under way
 	finder      source.Finder
@@ -69,7 +70,7 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		return nil, fmt.Errorf("cache folder: %w", err)
 	}
 	r := &Runtime{
-		root: root, cache: cache, log: &lineWriter{output: options.Log}, suite: hostSuite(),
+		root: root, cache: cache, log: &lineWriter{output: options.Log}, suite: hostSuite(), cores: options.Cores,
 		builds: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	r.releases = release.NewStore(cache, r.log.say)
@@ -181,7 +182,11 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	case err != nil:
 		return nil, fmt.Errorf("build %s/%s on this host: %w", name, binding.Name, err)
 	}
-	started, err := r.start("warden of "+name+"/"+binding.Name, unix.SIGTERM, r.warden)
+	var arguments []string
+	if r.cores {
+		arguments = []string{warden.CoreFlag}
+	}
+	started, err := r.start("warden of "+name+"/"+binding.Name, unix.SIGTERM, r.warden, arguments...)
 	if err != nil {
 		return nil, err
 	}

@@ -24,4 +24,6 @@ type Options struct {
 	Log      io.Writer // progress and what wardens and the endpoint say, a line each; nil for none
 	// Sources are the folders given for bindings, by the bindings' names.
 	Sources map[string]*source.Tree
+	// Cores lets probes leave core files, for Task.Core.
+	Cores bool
 }

@@ -24,6 +24,10 @@ var ErrVersion = errors.New("the warden speaks another version of the protocol")
 // warden that needs longer is broken, and waiting for it would hang the run.
 const replyGrace = 60 * time.Second
 
+// coreGrace is how long writing, reading and sending a core file may take on
+// top of that: 2 GiB through base64 took half a minute here.
+const coreGrace = 5 * time.Minute
+
 // Client asks one warden to run probes.
 type Client struct {
 	stream  io.ReadWriteCloser
@@ -100,8 +104,14 @@ func (c *Client) read(lines *Lines) error {
 		if err := Decode(line, &reply); err != nil {
 			return fmt.Errorf("%w: its reply %s: %w", ErrGone, excerpt(line), err)
 		}
-		if (reply.Account == nil) == (reply.Error == "") {
-			return fmt.Errorf("%w: its reply %s has not exactly one of account and error", ErrGone, excerpt(line))
+		answers := 0
+		for _, has := range []bool{reply.Account != nil, reply.Error != "", reply.Core != nil} {
+			if has {
+				answers++
+			}
+		}
+		if answers != 1 {
+			return fmt.Errorf("%w: its reply %s has not exactly one of account, error and core", ErrGone, excerpt(line))
 		}
 		select {
 		case c.replies <- reply:
@@ -118,14 +128,18 @@ func (c *Client) Run(ctx context.Context, task matrix.Task) (matrix.Account, err
 	c.running.Lock()
 	defer c.running.Unlock()
 	if task.Bounds.Wall > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, task.Bounds.Wall+replyGrace,
-			fmt.Errorf("the warden did not answer within %s", task.Bounds.Wall+replyGrace))
+		limit := task.Bounds.Wall + replyGrace
+		if task.Core != nil {
+			limit += coreGrace
+		}
+		limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the warden did not answer within %s", limit))
 		defer cancel()
 		ctx = limited
 	}
 	c.next++
 	request, err := json.Marshal(Request{
 		ID: c.next, Op: OpRun, Command: task.Command, Env: task.Env, Witness: task.Witness, Bounds: task.Bounds, Trace: task.Trace,
+		Core: task.Core != nil,
 	})
 	if err != nil {
 		return matrix.Account{}, fmt.Errorf("encode the task: %w", err)
@@ -138,6 +152,7 @@ func (c *Client) Run(ctx context.Context, task matrix.Task) (matrix.Account, err
 		_, err := c.stream.Write(append(request, '\n'))
 		written <- err
 	}()
+	var keeping error
 	for {
 		select {
 		case err := <-written:
@@ -155,9 +170,22 @@ func (c *Client) Run(ctx context.Context, task matrix.Task) (matrix.Account, err
 				return matrix.Account{}, err
 			case reply.Error != "":
 				return matrix.Account{}, fmt.Errorf("the warden: %s", reply.Error)
+			case reply.Core != nil:
+				if task.Core == nil {
+					err := fmt.Errorf("%w: it sent a core file that nobody asked for", ErrGone)
+					c.end(err)
+					return matrix.Account{}, err
+				}
+				// What can't be kept is still taken: the account follows.
+				if keeping == nil {
+					keeping = keepCore(task.Core, *reply.Core)
+				}
+				continue
+			case keeping != nil:
+				return matrix.Account{}, fmt.Errorf("keep the core file: %w", keeping)
 			}
 			account := *reply.Account
-			account.Stdout = reply.Stdout
+			account.Stdout, account.CoreMissing = reply.Stdout, reply.CoreMissing
 			return account, nil
 		case <-c.ended:
 			return matrix.Account{}, c.why
@@ -167,6 +195,15 @@ func (c *Client) Run(ctx context.Context, task matrix.Task) (matrix.Account, err
 			return matrix.Account{}, err
 		}
 	}
+}
+
+// keepCore writes one chunk; an empty one is the file's end.
+func keepCore(file matrix.CoreFile, chunk CoreChunk) error {
+	if len(chunk.Data) == 0 {
+		return file.Truncate(chunk.Offset)
+	}
+	_, err := file.WriteAt(chunk.Data, chunk.Offset)
+	return err
 }
 
 // Close ends the stream, at which the warden kills what it runs and exits.

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,7 +19,7 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
-const greeting = `{"warden":1,"pid":1}` + "\n"
+const greeting = `{"warden":2,"pid":1}` + "\n"
 
 // scripted plays a warden: it says greeting, then answers the n-th request with
 // replies[n], and ends.
@@ -42,11 +45,11 @@ func scripted(greeting string, replies ...string) io.ReadWriteCloser {
 
 func TestGreetings(t *testing.T) {
 	for _, test := range []struct{ name, greeting, says string }{
-		{"another version", `{"warden":2,"pid":1,"colour":"red"}` + "\n", "speaks 2, this program 1"},
-		{"an unknown key", `{"warden":1,"pid":1,"colour":"red"}` + "\n", "colour"},
+		{"another version", `{"warden":1,"pid":1,"colour":"red"}` + "\n", "speaks 1, this program 2"},
+		{"an unknown key", `{"warden":2,"pid":1,"colour":"red"}` + "\n", "colour"},
 		{"another program", "login: \n", "no warden's greeting"},
 		{"nothing", "", "its output ended"},
-		{"half a line", `{"warden":1`, "unexpected EOF"},
+		{"half a line", `{"warden":2`, "unexpected EOF"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := warden.NewClient(t.Context(), scripted(test.greeting))
@@ -72,6 +75,8 @@ func TestReplies(t *testing.T) {
 		{"another request's", `{"id":7,"account":{"ending":"exited"}}` + "\n", "request 7 instead of 1"},
 		{"neither account nor error", `{"id":1}` + "\n", "exactly one"},
 		{"both", `{"id":1,"account":{"ending":"exited"},"error":"x"}` + "\n", "exactly one"},
+		{"a core file and an error", `{"id":1,"core":{"offset":0,"data":""},"error":"x"}` + "\n", "exactly one"},
+		{"a core file that nobody asked for", `{"id":1,"core":{"offset":0,"data":"aGkK"}}` + "\n", "nobody asked for"},
 		{"an unknown key", `{"id":1,"account":{"ending":"exited","colour":"red"}}` + "\n", "colour"},
 		{"no JSON", "Killed\n", "Killed"},
 		{"the end", "", "its output ended"},
@@ -100,6 +105,41 @@ func TestReplies(t *testing.T) {
 		account, err = client.Run(t.Context(), matrix.Task{Command: []string{"true"}})
 		require.NoError(t, err)
 		assert.Equal(t, matrix.Account{Ending: matrix.Exited, Code: 3}, account)
+		require.NoError(t, client.Close())
+	})
+	t.Run("an account with a core file", func(t *testing.T) {
+		client, err := warden.NewClient(t.Context(), scripted(greeting,
+			`{"id":1,"core":{"offset":4,"data":"aGk="}}`+"\n"+`{"id":1,"core":{"offset":9,"data":""}}`+"\n"+`{"id":1,"account":{"ending":"signaled","code":0,"signal":"SIGSEGV"}}`+"\n",
+			`{"id":2,"account":{"ending":"signaled","code":0,"signal":"SIGPIPE"},"core_missing":"none is made"}`+"\n"))
+		require.NoError(t, err)
+		core, err := os.Create(filepath.Join(t.TempDir(), "core"))
+		require.NoError(t, err)
+		defer core.Close()
+		account, err := client.Run(t.Context(), matrix.Task{Command: []string{"true"}, Core: core})
+		require.NoError(t, err)
+		assert.Equal(t, matrix.Account{Ending: matrix.Signaled, Signal: "SIGSEGV"}, account)
+		content, err := os.ReadFile(core.Name())
+		require.NoError(t, err)
+		assert.Equal(t, "\x00\x00\x00\x00hi\x00\x00\x00", string(content))
+		account, err = client.Run(t.Context(), matrix.Task{Command: []string{"true"}, Core: core})
+		require.NoError(t, err)
+		assert.Equal(t, "none is made", account.CoreMissing)
+		require.NoError(t, client.Close())
+	})
+	t.Run("a core file that can't be kept", func(t *testing.T) {
+		client, err := warden.NewClient(t.Context(), scripted(greeting,
+			`{"id":1,"core":{"offset":4,"data":"aGk="}}`+"\n"+`{"id":1,"core":{"offset":6,"data":""}}`+"\n"+`{"id":1,"account":{"ending":"exited","code":0}}`+"\n",
+			`{"id":2,"account":{"ending":"exited","code":3}}`+"\n"))
+		require.NoError(t, err)
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		require.NoError(t, err)
+		defer full.Close()
+		_, err = client.Run(t.Context(), matrix.Task{Command: []string{"true"}, Core: full})
+		require.ErrorContains(t, err, "keep the core file: ")
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		account, err := client.Run(t.Context(), matrix.Task{Command: []string{"true"}})
+		require.NoError(t, err, "the warden is well")
+		assert.Equal(t, 3, account.Code)
 		require.NoError(t, client.Close())
 	})
 	t.Run("a task too large is refused before it is sent", func(t *testing.T) {

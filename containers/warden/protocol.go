@@ -6,12 +6,13 @@
 // The protocol is one JSON object a line, requests on the warden's standard
 // input, replies on its standard output. The warden greets first:
 //
-//	{"warden":1,"pid":1}
-//	{"id":1,"op":"run","command":["/zm/probe"],"env":{"ZM_SEED":"1"},"witness":"","bounds":{…},"trace":false}
+//	{"warden":2,"pid":1}
+//	{"id":1,"op":"run","command":["/zm/probe"],"env":{"ZM_SEED":"1"},"witness":"","bounds":{…},"trace":false,"core":false}
 //	{"id":1,"account":{…},"stdout":"base64"}
 //	{"id":2,"error":"start /zm/probe: no such file or directory"}
 //
-// It runs one request at a time, in their order, answers what it does not
+// Where a core file is asked for and there is one, its chunks come first, under
+// the same id. It runs one request at a time, in their order, answers what it does not
 // understand with an error, and ends, killing all it started, when its standard
 // input ends.
 package warden
@@ -27,7 +28,7 @@ import (
 )
 
 // Version of the protocol. Either side refuses another one.
-const Version = 1
+const Version = 2
 
 // Limits of the protocol. A reply carries at most two outputs of MaxOutput
 // bytes in base64, the witness's 100000 calls of some 120 bytes and a
@@ -38,6 +39,14 @@ const (
 	MaxRequestLine = 1 << 20
 	MaxReplyLine   = 96 << 20
 )
+
+// CoreFlag starts a warden whose probes may leave core files; without it no
+// limit lets them.
+const CoreFlag = "-core"
+
+// CoreMiB bounds what a core file takes where it is written, in MiB: holes in
+// it don't count. A cut one is still good for its first segments.
+const CoreMiB = 2048
 
 // OpRun asks for one run.
 const OpRun = "run"
@@ -57,15 +66,27 @@ type Request struct {
 	Witness string            `json:"witness"` // library to preload, or empty
 	Bounds  matrix.Bounds     `json:"bounds"`
 	Trace   bool              `json:"trace"`
+	Core    bool              `json:"core"` // send a crash's core file
 }
 
 // Reply answers the request with the same id; id 0 answers a line whose id
-// could not be read. Account and Stdout are there exactly if Error is empty.
+// could not be read. It has exactly one of Core, Account and Error; Stdout and
+// CoreMissing go with Account.
 type Reply struct {
 	ID      int64           `json:"id"`
 	Account *matrix.Account `json:"account,omitempty"`
 	Stdout  []byte          `json:"stdout,omitempty"` // base64; matrix.Account leaves it out of its JSON
-	Error   string          `json:"error,omitempty"`
+	// CoreMissing says why a core file that was asked for did not come.
+	CoreMissing string     `json:"core_missing,omitempty"`
+	Core        *CoreChunk `json:"core,omitempty"`
+	Error       string     `json:"error,omitempty"`
+}
+
+// CoreChunk is a piece of a core file. What no chunk has is a hole; the last one
+// is empty, at the file's end.
+type CoreChunk struct {
+	Offset int64  `json:"offset"`
+	Data   []byte `json:"data"`
 }
 
 // Decode reads one line strictly: an unknown key or something after the object

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/warden"
 )
 
 const (
@@ -23,20 +25,27 @@ const (
 	// fileBytes bounds one file that a probe writes, so that a probe run on the
 	// host can't fill its disk.
 	fileBytes = 1 << 30
+	// coreFileBytes is that bound where core files are wanted: with its holes,
+	// a core file is as large as the address space that was reserved.
+	coreFileBytes = 1 << 42
 )
 
 // limitForGood sets the limits that hold for every probe on this process
 // itself, which needs none of what they deny: a child has them from its first
 // instruction, with no moment in which it has not.
-func limitForGood() error {
+func limitForGood(cores bool) error {
+	core, file := uint64(0), uint64(fileBytes)
+	if cores {
+		core, file = warden.CoreMiB<<20, coreFileBytes
+	}
 	for _, limit := range []struct {
 		name       string
 		resource   int
 		soft, hard uint64
 	}{
-		{"core files", unix.RLIMIT_CORE, 0, 0},
+		{"core files", unix.RLIMIT_CORE, 0, core},
 		{"open files", unix.RLIMIT_NOFILE, openFiles, openFilesHard},
-		{"file size", unix.RLIMIT_FSIZE, fileBytes, fileBytes},
+		{"file size", unix.RLIMIT_FSIZE, file, file},
 	} {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(limit.resource, &now); err != nil {

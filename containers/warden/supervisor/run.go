@@ -64,8 +64,9 @@ type probe struct {
 	dossier *matrix.Dossier
 }
 
-// run runs the request and accounts for it.
-func run(desk *desk, request warden.Request) (account *matrix.Account, err error) {
+// run runs the request and accounts for it; a core file that was asked for goes
+// to send.
+func run(desk *desk, request warden.Request, send func(warden.CoreChunk) error) (account *matrix.Account, err error) {
 	scratch, err := os.MkdirTemp("", "probe-")
 	if err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
@@ -105,6 +106,9 @@ func run(desk *desk, request warden.Request) (account *matrix.Account, err error
 		if err != nil {
 			return nil, err
 		}
+	}
+	if request.Core && status.Signaled() {
+		account.CoreMissing = sendCore(scratch, status, send)
 	}
 	return account, nil
 }
@@ -187,6 +191,11 @@ func (p *probe) start() error {
 	p.stderr = &tail{stream: stream{descriptor: stderr}, limit: output}
 	if err := limitCPU(p.pid, p.request.Bounds.CPU); err != nil {
 		return errors.Join(err, p.abandon())
+	}
+	if p.request.Core {
+		if err := allowCore(p.pid); err != nil {
+			return errors.Join(err, p.abandon())
+		}
 	}
 	if p.request.Trace {
 		if p.tracer, err = attach(p.pid); err != nil {

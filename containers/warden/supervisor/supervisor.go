@@ -37,7 +37,9 @@ import (
 // That thread does everything itself, in one loop around poll: on a machine
 // whose cores are busy with probes, each handing over between threads would wait
 // its turn.
-func Serve(in, out *os.File) error {
+//
+// cores lets probes leave core files.
+func Serve(in, out *os.File, cores bool) error {
 	if unix.Gettid() != unix.Getpid() {
 		return errors.New("the supervisor must run on the main thread")
 	}
@@ -53,7 +55,7 @@ func Serve(in, out *os.File) error {
 	if _, err := children(unix.Getpid()); err != nil {
 		return fmt.Errorf("list own children, which needs a kernel with CONFIG_PROC_CHILDREN: %w", err)
 	}
-	if err := limitForGood(); err != nil {
+	if err := limitForGood(cores); err != nil {
 		return err
 	}
 	if err := keepDescriptors(); err != nil {
@@ -78,7 +80,7 @@ func Serve(in, out *os.File) error {
 		if err != nil {
 			reply.Error = fmt.Sprintf("not a request: %v", err)
 		} else {
-			reply = answer(desk, line)
+			reply = answer(desk, line, encoder)
 		}
 		if desk.over {
 			break
@@ -90,17 +92,20 @@ func Serve(in, out *os.File) error {
 	return nil
 }
 
-// answer does what the line asks for.
-func answer(desk *desk, line []byte) warden.Reply {
+// answer does what the line asks for. A core file goes out before the reply
+// that it returns.
+func answer(desk *desk, line []byte, out *json.Encoder) warden.Reply {
 	request, err := parse(line)
 	reply := warden.Reply{ID: request.ID}
 	if err == nil {
-		reply.Account, err = run(desk, request)
+		reply.Account, err = run(desk, request, func(chunk warden.CoreChunk) error {
+			return out.Encode(warden.Reply{ID: request.ID, Core: &chunk})
+		})
 	}
 	if err != nil {
 		reply.Error = err.Error()
 	} else {
-		reply.Stdout = reply.Account.Stdout
+		reply.Stdout, reply.CoreMissing = reply.Account.Stdout, reply.Account.CoreMissing
 	}
 	return reply
 }

@@ -85,7 +85,12 @@ func (p *process) Close() error {
 
 func startProcess(tb testing.TB, env ...string) *process {
 	tb.Helper()
-	p := &process{Cmd: exec.Command(wardenProgram), folder: tb.TempDir()}
+	return startCommand(tb, exec.Command(wardenProgram), env...)
+}
+
+func startCommand(tb testing.TB, command *exec.Cmd, env ...string) *process {
+	tb.Helper()
+	p := &process{Cmd: command, folder: tb.TempDir()}
 	p.Env = append(append(os.Environ(), "TMPDIR="+p.folder), env...)
 	p.Stderr = os.Stderr
 	var err error
@@ -729,7 +734,7 @@ func TestProtocol(t *testing.T) {
 	lines := warden.NewLines(p.out, warden.MaxReplyLine)
 	line, err := lines.Next()
 	require.NoError(t, err)
-	assert.JSONEq(t, fmt.Sprintf(`{"warden":1,"pid":%d}`, p.Process.Pid), string(line))
+	assert.JSONEq(t, fmt.Sprintf(`{"warden":2,"pid":%d}`, p.Process.Pid), string(line))
 	for _, test := range []struct{ name, line, reply string }{
 		{"no JSON", `hello`, `"id":0,"error":"not a request: `},
 		{"an unknown key", `{"id":7,"op":"run","command":["true"],"colour":"red"}`, `"id":7,"error":"not a request: json: unknown field \"colour\""`},

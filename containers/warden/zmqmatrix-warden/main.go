@@ -5,10 +5,13 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/warden"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden/supervisor"
 )
 
@@ -16,7 +19,9 @@ import (
 func init() { runtime.LockOSThread() }
 
 func main() {
-	if err := supervisor.Serve(os.Stdin, os.Stdout); err != nil {
+	cores := flag.Bool(strings.TrimPrefix(warden.CoreFlag, "-"), false, "let probes leave core files")
+	flag.Parse()
+	if err := supervisor.Serve(os.Stdin, os.Stdout, *cores); err != nil {
 		fmt.Fprintln(os.Stderr, "zmqmatrix-warden:", err)
 		os.Exit(1)
 	}
