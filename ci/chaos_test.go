@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,36 +42,62 @@ func runningWith(t *testing.T, text, program string) (found []int) {
 	return found
 }
 
-// TestChaosOnTheHost kills runners, endpoints and wardens at random moments of
-// small runs of the real C client. However a run was disturbed, once it is
-// complete its record holds every attempt that ended, once, its verdicts are
-// those of an undisturbed one, and nothing of it is left.
-func TestChaosOnTheHost(t *testing.T) {
-	kills := 12
-	if soaking() {
-		kills = 100
-	}
-	root, cache := shellModule(t, nil), t.TempDir()
+// controlModule is a tree of the module whose only target is the real C client.
+func controlModule(t *testing.T) string {
+	root := shellModule(t, nil)
 	require.NoError(t, os.CopyFS(filepath.Join(root, "targets", "c"), os.DirFS(filepath.Join("..", "targets", "c"))))
-	measure := []string{"run", "--json", "--runtime", "local", "--target", "c", "--feature", "messaging,callback/same-thread", "--repeat", "8", "--seed", "1"}
-	start := func(args ...string) *eventsRun { return startCommand(t, realCommand(t, root, cache, nil, args...)) }
+	return root
+}
 
-	undisturbed := start(append(measure, "--out", "undisturbed")...)
+// chaos is what disturbs small runs of the real C client, and how much.
+type chaos struct {
+	root  string   // of the runs' module
+	flags []string // of run, that choose the runtime
+	// start starts the command.
+	start func(args ...string) *eventsRun
+	// disturbances are by name; each breaks something of the run under way and
+	// says whether there was anything to break.
+	disturbances map[string]func(random *rand.Rand, run *eventsRun) bool
+	times        int // disturbances in all
+	// left is what is still there of runs that have ended, however they did;
+	// it must become empty by itself.
+	left func() []string
+}
+
+// killRunner is the disturbance that needs no runtime.
+func killRunner(t *testing.T) func(*rand.Rand, *eventsRun) bool {
+	return func(_ *rand.Rand, run *eventsRun) bool {
+		require.NoError(t, run.cmd.Process.Kill())
+		return true
+	}
+}
+
+// disturb breaks what it may at random moments, and shows that, however a run
+// was disturbed, once it is complete its record holds every attempt that ended,
+// once, its verdicts are those of an undisturbed one, and nothing of it is left.
+func (c chaos) disturb(t *testing.T) {
+	measure := append([]string{"run", "--json", "--target", "c", "--feature", "messaging,callback/same-thread", "--repeat", "8", "--seed", "1"}, c.flags...)
+	undisturbed := c.start(append(measure, "--out", "undisturbed")...)
 	_, status := undisturbed.end(t)
 	require.Zero(t, status, "%s", undisturbed.stderr.String())
-	want := verdictsOf(t, filepath.Join(root, "undisturbed"))
+	want := verdictsOf(t, filepath.Join(c.root, "undisturbed"))
 	require.NotEmpty(t, want)
 
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(1, seed))
 	t.Logf("seed %d", seed)
-	died := map[string]int{}
-	for round := 0; kills > 0; round++ {
+	var names []string
+	for name := range c.disturbances {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	done := map[string]int{}
+	for round, times := 0, c.times; times > 0; round++ {
 		out := "disturbed-" + strconv.Itoa(round)
 		args := append(measure, "--out", out, "--fresh")
 		recorded := map[matrix.Cell]map[int]time.Time{}
 		for complete := false; !complete; {
-			run := start(args...)
+			run := c.start(args...)
 			last := eventLine{}
 			for more := true; more; {
 				for moment := 1 + random.IntN(25); moment > 0 && more; moment-- {
@@ -79,20 +106,14 @@ func TestChaosOnTheHost(t *testing.T) {
 						last = line
 					}
 				}
-				if !more || kills == 0 {
+				if !more || times == 0 {
 					continue
 				}
-				victim := []string{"runner", "zmqmatrix-endpoint", "zmqmatrix-warden"}[random.IntN(3)]
-				if victim == "runner" {
-					require.NoError(t, run.cmd.Process.Kill())
-				} else if pids := runningWith(t, cache, victim); len(pids) > 0 {
-					// It may have ended by itself meanwhile.
-					_ = syscall.Kill(pids[random.IntN(len(pids))], syscall.SIGKILL)
-				} else {
-					continue
+				name := names[random.IntN(len(names))]
+				if c.disturbances[name](random, run) {
+					done[name]++
+					times--
 				}
-				died[victim]++
-				kills--
 			}
 			rest, status := run.end(t)
 			if rest.Event != "" {
@@ -101,12 +122,12 @@ func TestChaosOnTheHost(t *testing.T) {
 			// Killed, or complete with cells that lost too many attempts in a row:
 			// a further run attempts those again.
 			require.Contains(t, []int{-1, exitOK, exitHarness}, status, "%s", run.stderr.String())
-			require.Eventually(t, func() bool { return len(processesWith(t, cache)) == 0 }, 20*time.Second, 20*time.Millisecond, "%v", processesWith(t, cache))
+			require.Eventually(t, func() bool { return len(c.left()) == 0 }, time.Minute, 20*time.Millisecond, "%v", c.left())
 
-			records, err := filepath.Glob(filepath.Join(root, out, "runs", "*", recordName))
+			records, err := filepath.Glob(filepath.Join(c.root, out, "runs", "*", recordName))
 			require.NoError(t, err)
 			if len(records) == 0 {
-				continue // killed before anything was recorded
+				continue // ended before anything was recorded
 			}
 			now := map[matrix.Cell]map[int]time.Time{}
 			state, err := results.Inspect(records[len(records)-1])
@@ -130,31 +151,61 @@ func TestChaosOnTheHost(t *testing.T) {
 			}
 			switch {
 			case state.Header.Run == "":
-				require.NoError(t, os.RemoveAll(filepath.Join(root, out)))
+				require.NoError(t, os.RemoveAll(filepath.Join(c.root, out)))
 				args, recorded = append(measure, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
 			case state.Footer == nil:
 				args, recorded = []string{"run", "--json", "--resume", "last", "--out", out}, now
 			case state.Footer.Counts[matrix.Error] > 0:
+				require.Equal(t, exitHarness, status, "%s", run.stderr.String())
 				require.Positive(t, last.Footer.Counts[matrix.Error])
-				require.NoError(t, os.RemoveAll(filepath.Join(root, out)))
+				require.NoError(t, os.RemoveAll(filepath.Join(c.root, out)))
 				args, recorded = append(measure, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
 			default:
 				complete = true
 			}
 		}
-		assert.Equal(t, want, verdictsOf(t, filepath.Join(root, out)))
+		assert.Equal(t, want, verdictsOf(t, filepath.Join(c.root, out)))
 	}
-	t.Logf("killed: %v", died)
-	scratch, err := filepath.Glob(filepath.Join(cache, "zmqmatrix", "run-*"))
-	require.NoError(t, err)
-	if len(scratch) > 0 {
+	t.Logf("done: %v", done)
+	assert.NotEmpty(t, done)
+}
+
+// TestChaosOnTheHost kills runners, endpoints and wardens.
+func TestChaosOnTheHost(t *testing.T) {
+	root, cache := controlModule(t), t.TempDir()
+	kill := func(program string) func(*rand.Rand, *eventsRun) bool {
+		return func(random *rand.Rand, _ *eventsRun) bool {
+			pids := runningWith(t, cache, program)
+			if len(pids) == 0 {
+				return false
+			}
+			// It may have ended by itself meanwhile.
+			_ = syscall.Kill(pids[random.IntN(len(pids))], syscall.SIGKILL)
+			return true
+		}
+	}
+	c := chaos{
+		root: root, flags: []string{"--runtime", "local"}, times: 12,
+		start: func(args ...string) *eventsRun { return startCommand(t, realCommand(t, root, cache, nil, args...)) },
+		disturbances: map[string]func(*rand.Rand, *eventsRun) bool{
+			"runner killed": killRunner(t), "endpoint killed": kill("zmqmatrix-endpoint"), "warden killed": kill("zmqmatrix-warden"),
+		},
+		left: func() []string { return processesWith(t, cache) },
+	}
+	if soaking() {
+		c.times = 100
+	}
+	c.disturb(t)
+	scratch := func() []string {
+		found, err := filepath.Glob(filepath.Join(cache, "zmqmatrix", "run-*"))
+		require.NoError(t, err)
+		return found
+	}
+	if len(scratch()) > 0 {
 		// Of killed runners: the next start sweeps them.
-		sweep := start(append(measure, "--out", "sweep")...)
+		sweep := c.start("run", "--json", "--runtime", "local", "--target", "c", "--feature", "callback/same-thread", "--out", "sweep")
 		_, status := sweep.end(t)
 		require.Zero(t, status, "%s", sweep.stderr.String())
-		scratch, err = filepath.Glob(filepath.Join(cache, "zmqmatrix", "run-*"))
-		require.NoError(t, err)
 	}
-	assert.Empty(t, scratch)
-	assert.Positive(t, died["runner"]+died["zmqmatrix-endpoint"]+died["zmqmatrix-warden"])
+	assert.Empty(t, scratch())
 }
