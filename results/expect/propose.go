@@ -26,8 +26,7 @@ var ErrUnnameable = errors.New("no glob can name the cell")
 // Propose writes the file of rules with which the same question has nothing
 // that breaks the build: those of the question's rules that are right, as they
 // are, and new ones for the rest. A new rule matches no cell, among those of the
-// results and the known ones, but those that break the build and have its
-// outcome.
+// results and the known ones, but such as break the build.
 func Propose(question Question) ([]byte, error) {
 	kept, left, err := keep(question)
 	if err != nil {
@@ -118,10 +117,10 @@ func (r Rule) written() writtenRule {
 // Only verdicts on features do: one on a technique is only judged because of a
 // rule, which is left out by now.
 func cover(question Question, report Report) ([]writtenRule, error) {
-	open := map[matrix.Cell]matrix.Outcome{}
+	open := map[matrix.Cell]results.Cell{}
 	for _, finding := range report.Findings {
 		if finding.Breaks {
-			open[featureOf(finding.Cell.Key())] = finding.Cell.Outcome
+			open[featureOf(finding.Cell.Key())] = finding.Cell
 		}
 	}
 	globs, err := globsOver(question, open)
@@ -141,21 +140,24 @@ func cover(question Question, report Report) ([]writtenRule, error) {
 			if glob.mixed {
 				continue
 			}
-			glob.cells = slices.DeleteFunc(glob.cells, func(covered matrix.Cell) bool { _, left := open[covered]; return !left })
-			if len(glob.cells) > most { // the narrowest of those that cover as many
-				best, most = glob, len(glob.cells)
+			covers := 0
+			for _, covered := range glob.cells {
+				if _, left := open[covered]; left {
+					covers++
+				}
+			}
+			if covers > most { // the narrowest of those that cover as many
+				best, most = glob, covers
 			}
 		}
 		reason := "proposed, as measured: " + measured(finding.Cell)
 		if why := why(finding.Cell); why != "" {
 			reason += ": " + results.Shown(why, mostReason)
 		}
-		if most > 1 {
-			reason += fmt.Sprintf(" (one of %d)", most)
+		if len(best.cells) > 1 {
+			reason += fmt.Sprintf(" (one of %d)", len(best.cells))
 		}
-		rules = append(rules, writtenRule{
-			Cells: oneOrMore{best.text}, Outcome: oneOrMore{string(finding.Cell.Outcome)}, Reason: reason, Issue: proposedIssue,
-		})
+		rules = append(rules, writtenRule{Cells: oneOrMore{best.text}, Outcome: best.outcomes(), Reason: reason, Issue: proposedIssue})
 		for _, covered := range best.cells {
 			delete(open, covered)
 		}
@@ -165,18 +167,40 @@ func cover(question Question, report Report) ([]writtenRule, error) {
 
 // cellGlob is a glob that a rule could have.
 type cellGlob struct {
-	text    string
-	cells   []matrix.Cell // of one outcome, that no rule covers yet
-	outcome matrix.Outcome
-	mixed   bool // it matches others as well
+	text  string
+	cells []matrix.Cell // that break the build, alike
+	found map[matrix.Outcome]bool
+	like  results.Cell // the first of them
+	mixed bool         // it matches others as well
+}
+
+// outcomes are those of the glob's cells.
+func (g *cellGlob) outcomes() oneOrMore {
+	var outcomes oneOrMore
+	for _, outcome := range matrix.Outcomes {
+		if g.found[outcome] {
+			outcomes = append(outcomes, string(outcome))
+		}
+	}
+	return outcomes
+}
+
+// alike reports whether one rule may speak of both cells: they came to the same
+// outcome, or people found that they have the same cause, which may show in
+// several ways.
+func alike(a, b results.Cell) bool {
+	if a.Cause != "" || b.Cause != "" {
+		return a.Cause == b.Cause
+	}
+	return a.Outcome == b.Outcome
 }
 
 // globsOver are the globs that match what is open, by their text.
-func globsOver(question Question, open map[matrix.Cell]matrix.Outcome) (map[string]*cellGlob, error) {
+func globsOver(question Question, open map[matrix.Cell]results.Cell) (map[string]*cellGlob, error) {
 	globs := map[string]*cellGlob{}
 	for _, best := range question.Published.Best {
 		cell := matrix.Cell{Target: best.Target, Binding: best.Binding, Feature: best.Feature}
-		outcome, is := open[cell]
+		measured, is := open[cell]
 		if !is {
 			continue
 		}
@@ -186,11 +210,12 @@ func globsOver(question Question, open map[matrix.Cell]matrix.Outcome) (map[stri
 		for _, text := range candidates(cell) {
 			glob := globs[text]
 			if glob == nil {
-				glob = &cellGlob{text: text, outcome: outcome}
+				glob = &cellGlob{text: text, found: map[matrix.Outcome]bool{}, like: measured}
 				globs[text] = glob
 			}
 			glob.cells = append(glob.cells, cell)
-			glob.mixed = glob.mixed || glob.outcome != outcome
+			glob.found[measured.Outcome] = true
+			glob.mixed = glob.mixed || !alike(glob.like, measured)
 		}
 	}
 	if len(globs) == 0 {

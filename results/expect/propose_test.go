@@ -67,6 +67,19 @@ func TestPropose(t *testing.T) {
 	}
 }
 
+func TestOneRuleSpeaksOfOneCause(t *testing.T) {
+	measured := published(t, reqRep+"/plain=crash", pubSub+"/plain=flaky", io+"/plain=crash")
+	measured.Cells[0].Cause, measured.Cells[1].Cause = "damages the heap", "damages the heap"
+	proposed, err := expect.Propose(expect.Question{Published: measured, Today: today})
+	require.NoError(t, err)
+	rules, err := expect.Parse("e.yaml", proposed)
+	require.NoError(t, err)
+	require.Len(t, rules.List, 2)
+	assert.Equal(t, "sbcl@bookworm/pzmq/messaging/*", rules.List[0].Cells[0].String())
+	assert.Equal(t, []matrix.Outcome{matrix.Flaky, matrix.Crash}, rules.List[0].Outcomes)
+	assert.Equal(t, io, rules.List[1].Cells[0].String())
+}
+
 func TestAProposalStatesNothingOfWhatIsOnlyKnown(t *testing.T) {
 	proposed, err := expect.Propose(expect.Question{
 		Published: published(t, reqRep+"/plain=crash", pubSub+"/plain=crash"), Today: today,
