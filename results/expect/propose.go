@@ -113,9 +113,10 @@ func (r Rule) written() writtenRule {
 	return written
 }
 
-// cover makes a rule for each of the few globs that cover what breaks the build.
-// Only verdicts on features do: one on a technique is only judged because of a
-// rule, which is left out by now.
+// cover makes rules of the few globs that cover what breaks the build; those of
+// the same outcomes for the same reason share one. Only verdicts on features
+// break it: one on a technique is only judged because of a rule, which is left
+// out by now.
 func cover(question Question, report Report) ([]writtenRule, error) {
 	open := map[matrix.Cell]results.Cell{}
 	for _, finding := range report.Findings {
@@ -127,7 +128,10 @@ func cover(question Question, report Report) ([]writtenRule, error) {
 	if err != nil {
 		return nil, err
 	}
+	type saying struct{ outcomes, why string }
+	places := map[saying]int{}
 	var rules []writtenRule
+	var verdicts []int // that each rule is about
 	for _, finding := range report.Findings {
 		cell := featureOf(finding.Cell.Key())
 		if _, left := open[cell]; !left {
@@ -150,16 +154,28 @@ func cover(question Question, report Report) ([]writtenRule, error) {
 				best, most = glob, covers
 			}
 		}
-		reason := "proposed, as measured: " + measured(finding.Cell)
-		if why := why(finding.Cell); why != "" {
-			reason += ": " + results.Shown(why, mostReason)
+		outcomes := best.outcomes()
+		said := saying{strings.Join(outcomes, " "), why(finding.Cell)}
+		place, known := places[said]
+		if !known {
+			place = len(rules)
+			places[said] = place
+			reason := "proposed, as measured: " + measured(finding.Cell)
+			if said.why != "" {
+				reason += ": " + results.Shown(said.why, mostReason)
+			}
+			rules = append(rules, writtenRule{Outcome: outcomes, Reason: reason, Issue: proposedIssue})
+			verdicts = append(verdicts, 0)
 		}
-		if len(best.cells) > 1 {
-			reason += fmt.Sprintf(" (one of %d)", len(best.cells))
-		}
-		rules = append(rules, writtenRule{Cells: oneOrMore{best.text}, Outcome: best.outcomes(), Reason: reason, Issue: proposedIssue})
+		rules[place].Cells = append(rules[place].Cells, best.text)
+		verdicts[place] += most
 		for _, covered := range best.cells {
 			delete(open, covered)
+		}
+	}
+	for i, count := range verdicts {
+		if count > 1 {
+			rules[i].Reason += fmt.Sprintf(" (one of %d)", count)
 		}
 	}
 	return rules, nil

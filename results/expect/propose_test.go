@@ -68,8 +68,10 @@ func TestPropose(t *testing.T) {
 }
 
 func TestOneRuleSpeaksOfOneCause(t *testing.T) {
-	measured := published(t, reqRep+"/plain=crash", pubSub+"/plain=flaky", io+"/plain=crash")
+	const same = "ecl@bookworm/pzmq/callback/same-thread"
+	measured := published(t, reqRep+"/plain=crash", pubSub+"/plain=flaky", io+"/plain=crash", "sbcl@bookworm/pzmq/callback/same-thread/plain=pass", same+"/plain=crash", ecl+"/plain=pass")
 	measured.Cells[0].Cause, measured.Cells[1].Cause = "damages the heap", "damages the heap"
+	measured.Cells[2].Cause, measured.Cells[4].Cause = "blocks signals", "blocks signals"
 	proposed, err := expect.Propose(expect.Question{Published: measured, Today: today})
 	require.NoError(t, err)
 	rules, err := expect.Parse("e.yaml", proposed)
@@ -77,7 +79,10 @@ func TestOneRuleSpeaksOfOneCause(t *testing.T) {
 	require.Len(t, rules.List, 2)
 	assert.Equal(t, "sbcl@bookworm/pzmq/messaging/*", rules.List[0].Cells[0].String())
 	assert.Equal(t, []matrix.Outcome{matrix.Flaky, matrix.Crash}, rules.List[0].Outcomes)
+	require.Len(t, rules.List[1].Cells, 2)
 	assert.Equal(t, io, rules.List[1].Cells[0].String())
+	assert.Equal(t, same, rules.List[1].Cells[1].String())
+	assert.Equal(t, "proposed, as measured: crash: blocks signals (one of 2)", rules.List[1].Reason)
 }
 
 func TestAProposalStatesNothingOfWhatIsOnlyKnown(t *testing.T) {
