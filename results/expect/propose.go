@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
+	"unicode"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/results"
@@ -54,9 +54,7 @@ func Propose(question Question) ([]byte, error) {
 	for _, why := range left {
 		fmt.Fprintf(&file, "# Left out: %s\n", why)
 	}
-	if err := yaml.NewEncoder(&file, yaml.IndentSequence(true), yaml.UseSingleQuote(true)).Encode(proposed); err != nil {
-		return nil, fmt.Errorf("writing the proposal: %w", err)
-	}
+	proposed.write(&file)
 	// What a person is to put into a repository is held to what reads it there.
 	if question.Rules, err = Parse("the proposal", file.Bytes()); err != nil {
 		return nil, err
@@ -111,6 +109,68 @@ func (r Rule) written() writtenRule {
 		written.Outcome = append(written.Outcome, string(outcome))
 	}
 	return written
+}
+
+// write writes the rules as YAML. goccy/go-yaml's encoder (v1.19.2) does not: it
+// puts escapes between single quotation marks, where they are none, and leaves
+// .inf a number.
+func (w writtenRules) write(file *bytes.Buffer) {
+	fmt.Fprintf(file, "schema: %s\n", scalar(w.Schema))
+	if len(w.Rules) == 0 {
+		file.WriteString("rules: []\n")
+		return
+	}
+	file.WriteString("rules:\n")
+	for _, rule := range w.Rules {
+		fmt.Fprintf(file, "  - cells:%s\n    outcome:%s\n    reason: %s\n    issue: %s\n",
+			rule.Cells.scalars(), rule.Outcome.scalars(), scalar(rule.Reason), scalar(rule.Issue))
+		if rule.Until != "" {
+			fmt.Fprintf(file, "    until: %s\n", rule.Until)
+		}
+		if rule.Strict {
+			file.WriteString("    strict: true\n")
+		}
+	}
+}
+
+// scalars is what follows a key: a single text alone, several as a list.
+func (o oneOrMore) scalars() string {
+	if len(o) == 1 {
+		return " " + scalar(o[0])
+	}
+	var list strings.Builder
+	for _, text := range o {
+		list.WriteString("\n      - " + scalar(text))
+	}
+	return list.String()
+}
+
+// plainScalar is what needs no quotation marks: outcomes, most globs and links.
+var plainScalar = regexp.MustCompile(`^(pass|flaky|fail|crash|hang|unsupported|[a-z][A-Za-z0-9@*_.-]*:?/[A-Za-z0-9@*/_.-]+)$`)
+
+// scalar is a text as YAML has it, on one line in which everything shows itself.
+func scalar(text string) string {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	switch {
+	case plainScalar.MatchString(text):
+		return text
+	case !strings.ContainsFunc(text, hidden):
+		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	}
+	var quoted strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			quoted.WriteString(`\` + string(r))
+		case !hidden(r):
+			quoted.WriteRune(r)
+		case r <= 0xffff:
+			fmt.Fprintf(&quoted, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&quoted, `\U%08x`, r)
+		}
+	}
+	return `"` + quoted.String() + `"`
 }
 
 // cover makes rules of the few globs that cover what breaks the build; those of

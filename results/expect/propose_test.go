@@ -1,6 +1,7 @@
 package expect_test
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -109,6 +110,35 @@ func TestWhatProposeWroteIsToldUntilAPersonWroteIt(t *testing.T) {
 	rules, err = expect.Parse("e.yaml", []byte(written))
 	require.NoError(t, err)
 	assert.Empty(t, rules.Proposed())
+}
+
+// TestAProposalKeepsWhateverAReasonSays keeps rules whose reasons are made of
+// what YAML takes for something else.
+func TestAProposalKeepsWhateverAReasonSays(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	pieces := strings.Split("a| |\n|\n\n|\t|:|: |#| #|'|\"|\\|-|- |>|*|&|!|%|@|`|{|}|[|]|,|?|~|null|true|1|2026-01-01|1e3|0x1f|.inf|yes|---|...|=|<<|\r|\r\n|"+
+		"\u0085|\u2028|\u00a0|\x1b|\x00|\u202e|\u007f|\ufeff|\U000e0041|é|名|\U0001f600", "|")
+	kept := 0
+	for range 500 {
+		reason := ""
+		for range 1 + random.IntN(6) {
+			reason += pieces[random.IntN(len(pieces))]
+		}
+		quoted, err := json.Marshal(reason)
+		require.NoError(t, err)
+		rules, err := expect.Parse("e.yaml", []byte(file("  - cells: "+reqRep+"\n    outcome: crash\n    issue: https://example.org/1\n    reason: "+string(quoted)+"\n")))
+		if err != nil {
+			require.ErrorContains(t, err, "it is blank", "%q", reason)
+			continue
+		}
+		proposed, err := expect.Propose(expect.Question{Published: published(t, reqRep+"/plain=crash"), Rules: rules, Today: today})
+		require.NoError(t, err, "%q", reason)
+		again, err := expect.Parse("e.yaml", proposed)
+		require.NoError(t, err)
+		require.Equal(t, rules.List[0].Reason, again.List[0].Reason, "%s", proposed)
+		kept++
+	}
+	assert.Greater(t, kept, 400)
 }
 
 func TestANameThatNoGlobCanNameIsSaid(t *testing.T) {

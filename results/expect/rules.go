@@ -109,15 +109,6 @@ func Read(path string) (Rules, error) {
 // oneOrMore is a text or a list of them.
 type oneOrMore []string
 
-// MarshalYAML writes a single text without a list around it.
-func (o oneOrMore) MarshalYAML() (any, error) {
-	if len(o) == 1 {
-		return o[0], nil
-	}
-	return []string(o), nil
-}
-
-// UnmarshalJSON reads either.
 func (o *oneOrMore) UnmarshalJSON(data []byte) error {
 	var one string
 	if json.Unmarshal(data, &one) == nil {
@@ -129,17 +120,17 @@ func (o *oneOrMore) UnmarshalJSON(data []byte) error {
 
 // writtenRules are the rules as they stand in the file.
 type writtenRules struct {
-	Schema string        `json:"schema" yaml:"schema"`
-	Rules  []writtenRule `json:"rules" yaml:"rules"`
+	Schema string        `json:"schema"`
+	Rules  []writtenRule `json:"rules"`
 }
 
 type writtenRule struct {
-	Cells   oneOrMore `json:"cells" yaml:"cells"`
-	Outcome oneOrMore `json:"outcome" yaml:"outcome"`
-	Reason  string    `json:"reason" yaml:"reason"`
-	Issue   string    `json:"issue" yaml:"issue"`
-	Until   string    `json:"until,omitempty" yaml:"until,omitempty"`
-	Strict  bool      `json:"strict,omitempty" yaml:"strict,omitempty"`
+	Cells   oneOrMore `json:"cells"`
+	Outcome oneOrMore `json:"outcome"`
+	Reason  string    `json:"reason"`
+	Issue   string    `json:"issue"`
+	Until   string    `json:"until,omitempty"`
+	Strict  bool      `json:"strict,omitempty"`
 }
 
 // Parse reads rules from the content of a file, which is only named in mistakes.
