@@ -69,7 +69,7 @@ func (g Gate) Totals() string {
 	return strings.Join(parts, ", ")
 }
 
-// name is the finding's cell, and measured what it came to.
+// name is the finding's cell.
 func name(finding expect.Finding) string { return results.Shown(finding.Name(), mostName) }
 
 // reason is why the outcome is what it is, "" if nothing is known.
