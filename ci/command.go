@@ -250,6 +250,7 @@ type grammar struct {
 	Version kong.VersionFlag `help:"Print the version."`
 
 	Run     runCommand     `cmd:"" help:"Measure: start the clients, attempt every cell, judge, and write the results."`
+	Plan    planCommand    `cmd:"" help:"Print what a run would have and is expected to take, and cut it into shards for several machines."`
 	List    listCommand    `cmd:"" help:"List targets, bindings, features and techniques, or the cells a run would have."`
 	Show    showCommand    `cmd:"" help:"Print the table of a run."`
 	Explain explainCommand `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`

@@ -27,6 +27,7 @@ type eventLine struct {
 	Dir        string `json:"dir,omitempty"`
 	Runtime    string `json:"runtime,omitempty"`
 	PlanDigest string `json:"plan_digest,omitempty"`
+	Shard      string `json:"shard,omitempty"` // "2/3"; missing when the whole plan is run
 	Cells      int    `json:"cells,omitempty"`
 
 	Text    string                `json:"text,omitempty"`    // "stage", "preparing", "finished"

@@ -16,6 +16,9 @@ func publish(s *session, run *runPlan, record string) error {
 	if selection := (selectionFlags{Target: asked.Targets, Binding: asked.Bindings, Feature: asked.Features, Technique: asked.Techniques}); !selection.empty() {
 		return usagef("not published: run %s had a selection; --publish writes the results of a full run", run.header.Run)
 	}
+	if shard := run.header.Shard; shard != nil {
+		return usagef("not published: run %s is shard %s; `zmqmatrix merge --publish` with all shards writes the results of a full run", run.header.Run, shard)
+	}
 	published, err := results.Publish(record, s.catalogue, run.targets)
 	if err != nil {
 		return fmt.Errorf("not published: %w", err)

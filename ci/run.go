@@ -30,7 +30,10 @@ type runCommand struct {
 	Repeat   int     `help:"Attempt every cell N times. Without it, until it is decided." placeholder:"N"`
 	Seed     *uint64 `help:"What all payloads are made from. Without it, random and recorded." placeholder:"N"`
 	Parallel int     `help:"Attempts at once. Without it, as many as there are cores for, by the CPU time that they take." placeholder:"N"`
-	Resume   string  `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
+	Shard    string  `help:"Run one part of the plan: INDEX/COUNT, such as 2/3. merge joins all of them." placeholder:"I/N"`
+	// Durations are the plan command's too, which has others to fall back on.
+	Durations string `help:"What plan --shards --json printed, for every machine to cut the plan alike; or a record.jsonl or published.json, to cut it by. Without it, by results/published/latest.json." placeholder:"FILE" type:"path"`
+	Resume    string `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
 	// RepeatRun is about whole runs, Repeat about attempts within one.
 	RepeatRun int  `help:"Make N whole runs, each afresh, and report the verdicts on which they differ." placeholder:"N"`
 	Fresh     bool `help:"Reuse no attempt of an earlier run. A run that began so goes on so."`
@@ -44,6 +47,10 @@ depend on, and says how many.
 
 Ctrl-C stops cleanly: what finished is recorded and --resume goes on with it. A second Ctrl-C gives up
 at once; what is then left running is swept by the next run.
+
+With --shard it is one part of a run: the clients of some targets, and the controls. The same selection
+and durations give the same parts everywhere; the published results come with the source, and zmqmatrix
+plan --shards N --json makes a file for --durations. The record says which shard it is.
 
 ` + exitStatusTable
 }
@@ -150,10 +157,14 @@ func (c *runCommand) checkFlags() error {
 		return usagef("--repeat-run makes new runs and compares them: leave out --resume and --publish")
 	case c.Parallel < 0:
 		return usagef("--parallel %d: want at least 1", c.Parallel)
+	case c.Durations != "" && c.Shard == "":
+		return usagef("--durations says where a plan is cut: give --shard too")
+	case c.Publish && c.Shard != "":
+		return usagef("--publish writes the results of a full run, and a shard is a part of one: leave it out, and publish all shards with `zmqmatrix merge --publish`")
 	case c.Publish && c.Resume == "" && !c.empty():
 		return usagef("--publish writes the results of a full run; leave the selection out")
-	case c.Resume != "" && (!c.empty() || c.AllVariants || c.Repeat != 0 || c.Seed != nil):
-		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --all-variants, --repeat and --seed")
+	case c.Resume != "" && (!c.empty() || c.AllVariants || c.Repeat != 0 || c.Seed != nil || c.Shard != ""):
+		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --all-variants, --repeat, --seed and --shard")
 	}
 	return nil
 }
@@ -188,7 +199,16 @@ func (c *runCommand) begin(s *session) (*runPlan, error) {
 		return nil, err
 	}
 	run.header.Sources = origins(run.trees)
-	run.plan, err = matrix.MakePlan(from.targets, s.catalogue, run.header.Selection)
+	if run.plan, err = matrix.MakePlan(from.targets, s.catalogue, run.header.Selection); err != nil {
+		return nil, err
+	}
+	if c.Shard == "" {
+		return run, nil
+	}
+	if run.header.Shard, err = s.shardOf(from, run.plan, c.Shard, c.Durations); err != nil {
+		return nil, err
+	}
+	run.plan, err = run.plan.Part(*run.header.Shard)
 	return run, err
 }
 
@@ -228,6 +248,11 @@ func (c *runCommand) resume(s *session, run *runPlan) error {
 	if plan.Digest != header.PlanDigest {
 		return refuse(fmt.Errorf("run %s had other cells than its selection gives today: a target or the catalogue was changed; start a new run, which reuses what it may", name))
 	}
+	if header.Shard != nil {
+		if plan, err = plan.Part(*header.Shard); err != nil {
+			return refuse(fmt.Errorf("planning run %s again: %w", name, err))
+		}
+	}
 	if run.trees, err = c.resumeTrees(run.targets, name, header.Sources); err != nil {
 		return refuse(err)
 	}
@@ -239,7 +264,12 @@ func (c *runCommand) resume(s *session, run *runPlan) error {
 // of it.
 func (c *runCommand) perform(s *session, run *runPlan, chosen engine, why string) error {
 	id := run.header.Run
-	board := newBoard("run "+id+" · "+chosen.name, run.plan, s.catalogue, time.Now())
+	title, shard := "run "+id+" · "+chosen.name, ""
+	if run.header.Shard != nil {
+		shard = run.header.Shard.String()
+		title += " · shard " + shard
+	}
+	board := newBoard(title, run.plan, s.catalogue, time.Now())
 	// JSON lines on the same terminal would tear a screen apart.
 	plain := s.json && term.IsTerminal(int(s.out.Fd()))
 	show := newProgress(s.err, plain, board)
@@ -263,10 +293,13 @@ func (c *runCommand) perform(s *session, run *runPlan, chosen engine, why string
 		observers = append(observers, events.Observe)
 		events.write(eventLine{
 			Event: "started", Time: time.Now(), Schema: EventsSchema, Run: id, Dir: filepath.Dir(run.folder.file(id, recordName)),
-			Runtime: chosen.name, PlanDigest: run.plan.Digest, Cells: run.plan.Cells,
+			Runtime: chosen.name, PlanDigest: run.plan.Digest, Shard: shard, Cells: run.plan.Cells,
 		})
 	}
 	show.Say(printable(why))
+	if run.header.Shard != nil {
+		show.Say(printable(shardLine(*run.header.Shard)))
+	}
 	tally := &tally{ran: map[matrix.Client]bool{}}
 	observers = append(observers, tally.Observe)
 
@@ -336,12 +369,12 @@ func (c *runCommand) measure(ctx context.Context, s *session, run *runPlan, chos
 			return footer, fmt.Errorf("beginning the record: %w", err)
 		}
 	}
-	took, err := c.took(run)
+	took, err := run.folder.durations()
 	if err != nil {
 		return footer, err
 	}
 	return matrix.Run(ctx, matrix.Options{
-		Plan: run.plan, Catalogue: s.catalogue, Runtime: runtime, Recorder: run.record, Prior: prior, Took: took,
+		Plan: run.plan, Catalogue: s.catalogue, Runtime: runtime, Recorder: run.record, Prior: prior, Took: func(cell matrix.Cell) time.Duration { return took[cell] },
 		Header: run.header, Resumed: run.resumed != nil, Parallel: c.Parallel, Repeat: run.header.Repeat, Observe: observe,
 	})
 }
@@ -386,31 +419,6 @@ func (c *runCommand) prior(run *runPlan, show progress) (*results.Prior, error) 
 		}
 	}
 	return prior, nil
-}
-
-// tookRuns is how many earlier runs are asked what cells took. It only decides
-// which client goes first, so that the last full run or two will do.
-const tookRuns = 3
-
-// took is what each cell's attempts took in the newest run that attempted it.
-func (c *runCommand) took(run *runPlan) (func(matrix.Cell) time.Duration, error) {
-	runs, err := run.folder.runs()
-	if err != nil {
-		return nil, err
-	}
-	durations := map[matrix.Cell]time.Duration{}
-	for _, name := range slices.Backward(runs[:min(len(runs), tookRuns)]) {
-		// A record that can't be read costs nothing but a worse order.
-		for line, err := range results.ReadRecord(run.folder.file(name, recordName)) {
-			if err != nil {
-				break
-			}
-			if verdict := line.Verdict; verdict != nil && verdict.Slowest > 0 {
-				durations[verdict.Cell] = time.Duration(max(1, verdict.Attempts)) * verdict.Slowest
-			}
-		}
-	}
-	return func(cell matrix.Cell) time.Duration { return durations[cell] }, nil
 }
 
 // stopped explains a run that has no footer, and how to go on with it.

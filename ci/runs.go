@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
 // The files of a run's folder.
@@ -114,4 +116,23 @@ func (f runFolder) find(name string) (string, error) {
 		return "", usagef("%s; did you mean %s?", text, strings.Join(nearest, " or "))
 	}
 	return "", usagef("%s; the newest is %s", text, runs[0])
+}
+
+// tookRuns is how many earlier runs are asked what cells took: the last full run
+// or two will do.
+const tookRuns = 3
+
+// durations are what each cell took in the newest run that attempted it.
+func (f runFolder) durations() (matrix.Durations, error) {
+	runs, err := f.runs()
+	if err != nil {
+		return nil, err
+	}
+	durations := matrix.Durations{}
+	for _, name := range slices.Backward(runs[:min(len(runs), tookRuns)]) {
+		// A record that can't be read costs nothing but a worse order.
+		took, _ := results.DurationsOf(f.file(name, recordName))
+		maps.Copy(durations, took)
+	}
+	return durations, nil
 }

@@ -44,7 +44,10 @@ type Header struct {
 	// Selection is what was asked for on the command line, so that a resumed
 	// run asks for the same.
 	Selection Selection `json:"selection"`
-	Repeat    int       `json:"repeat,omitempty"`
+	// Shard is the part of the plan that is run; nil: all of it. PlanDigest is
+	// of the whole plan, Cells counts the part's.
+	Shard  *Shard `json:"shard,omitempty"`
+	Repeat int    `json:"repeat,omitempty"`
 	// Sources are the folders given for bindings, by the bindings' names.
 	Sources map[string]Source `json:"sources,omitempty"`
 	// Fresh: no attempt of an earlier run may be reused, also when it is resumed.
@@ -119,7 +122,7 @@ type Verdict struct {
 	Attempts int     `json:"attempts"`
 	Passes   int     `json:"passes"`
 	Reused   int     `json:"reused,omitempty"` // of the attempts, how many an earlier run made
-	// Slowest is the longest attempt, for planning shards.
+	// Slowest is the longest attempt, for cutting shards.
 	Slowest time.Duration `json:"slowest"`
 }
 

@@ -24,9 +24,9 @@
 //
 // # What may replace what
 //
-// A run with a selection is partial. Its results may be written anywhere but
-// over those of a full run: WritePublished then returns ErrPartial and leaves
-// the file alone.
+// A run with a selection, or of one shard, is partial. Its results may be written
+// anywhere but over those of a full run: WritePublished then returns ErrPartial
+// and leaves the file alone. All shards of one plan, merged, are a full run.
 //
 // What a contributor measured counts only by their signature: it is verified
 // before anything in the file is looked at, and rows of others in an unsigned

@@ -107,6 +107,9 @@ func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Targ
 	if planError == nil && plan.Digest != header.PlanDigest {
 		planError = fmt.Errorf("its plan is %s, today's is %s", header.PlanDigest, plan.Digest)
 	}
+	if planError == nil && header.Shard != nil {
+		_, planError = plan.Part(*header.Shard)
+	}
 	result := gathered{footer: footer, planError: planError}
 	result.published = Published{
 		Schema: PublishedSchema,
@@ -114,8 +117,8 @@ func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Targ
 			ID: header.Run, Tool: header.Tool, Started: header.Started.UTC(), Runtime: header.Runtime,
 			Host: header.Environment.Host, Cores: header.Environment.Cores, Engine: header.Environment.Engine,
 			Endpoint: header.Environment.EndpointDigest, Plan: header.PlanDigest, Seed: header.Seed, Repeat: header.Repeat,
-			Partial:   isPartial(header.Selection),
-			Selection: header.Selection, Cells: header.Cells,
+			Partial:   isPartial(header.Selection) || header.Shard != nil,
+			Selection: header.Selection, Shard: header.Shard, Cells: header.Cells,
 		},
 		Controls: []matrix.ControlResult{}, Targets: []Client{}, Features: []Feature{}, Cells: []Cell{}, Best: []Best{},
 	}
@@ -365,7 +368,7 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 			Cause: cause.Text, CauseSource: cause.Source,
 			Target: name.Target, Implementation: implementation, Version: client.Version, Binding: name.Binding, Libzmq: client.Libzmq,
 			Feature: name.Feature, Technique: name.Technique, Outcome: verdict.Outcome, Signal: bounded(verdict.Signal, mostName),
-			Layer: verdict.Layer, Reason: bounded(verdict.Reason, mostReason), Attempts: verdict.Attempts, Passes: verdict.Passes,
+			Layer: verdict.Layer, Reason: bounded(verdict.Reason, mostReason), Attempts: verdict.Attempts, Passes: verdict.Passes, Reused: measured.reused,
 			Image: client.Image, Replay: replayOf(name, client), Evidence: measured.shown(),
 		})
 		p.Run.Attempts += verdict.Attempts

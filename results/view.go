@@ -465,6 +465,8 @@ func (r Run) summary() string {
 	switch {
 	case r.Finished.IsZero():
 		text += "; UNFINISHED"
+	case r.Shard != nil:
+		text += fmt.Sprintf("; only shard %s", r.Shard)
 	case r.Partial:
 		text += "; only a selection"
 	}

@@ -35,6 +35,7 @@ const (
 	Published       Name = "published"        // the published JSON, the interface for other programs
 	Claims          Name = "claims"           // results/claims.yaml
 	Contributors    Name = "contributors"     // results/contributors.yaml
+	Plan            Name = "plan"             // what plan --json prints
 )
 
 //go:embed *.json
