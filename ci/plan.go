@@ -23,8 +23,8 @@ type planCommand struct {
 }
 
 func (planCommand) Help() string {
-	return `A cell is expected to take what it took when it was last measured; one that never was, the median of its
-feature over all clients. What preparing a client takes, such as building its image, is not counted.
+	return `A cell is expected to take what it took when it was last measured; one that never was, what it took in other
+variants of its target, or else the median of its feature over all clients. What preparing a client takes, such as building its image, is not counted.
 
 The parts are filled with the longest target first, each into the shortest part. All clients of a target stay
 together, since a red binding is compared with the raw one of its target; every part has the controls. To run

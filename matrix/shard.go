@@ -173,26 +173,28 @@ type Durations map[Cell]time.Duration
 // Length is what a client's attempts are taken to last, one after another.
 type Length struct {
 	Expected time.Duration
-	Guessed  int // cells that were never measured, and are taken from others
+	Guessed  int // cells that were never measured, and are taken from likely ones
 }
 
 // Lengths estimates each client's length. A cell takes what it took; one that was
-// never measured takes the median of its feature over all clients, and where
-// nobody has it, a fifth of a second for each attempt that a pass takes, times
-// the target's time factor.
+// never measured takes the median of the same cell in the target's other variants,
+// or else that of its feature over all clients; where nobody has it, a fifth of a
+// second for each attempt that a pass takes, times the target's time factor.
 func (p Plan) Lengths(catalogue []Feature, took Durations) map[Client]Length {
 	features := map[string]Feature{}
 	for _, feature := range catalogue {
 		features[feature.Name] = feature
 	}
-	measured := map[string][]time.Duration{}
+	measured := map[Cell][]time.Duration{}
 	for cell, duration := range took {
-		measured[cell.Feature] = append(measured[cell.Feature], duration)
+		for _, like := range likenesses(cell) {
+			measured[like] = append(measured[like], duration)
+		}
 	}
-	median := map[string]time.Duration{}
-	for feature, durations := range measured {
+	median := map[Cell]time.Duration{}
+	for like, durations := range measured {
 		slices.Sort(durations)
-		median[feature] = durations[(len(durations)-1)/2]
+		median[like] = durations[(len(durations)-1)/2]
 	}
 	lengths := map[Client]Length{}
 	for _, client := range p.Clients {
@@ -203,11 +205,26 @@ func (p Plan) Lengths(catalogue []Feature, took Durations) map[Client]Length {
 				continue
 			}
 			length.Guessed++
-			length.Expected += cmp.Or(median[cell.Feature], unmeasured(client, features[cell.Feature]))
+			likely := unmeasured(client, features[cell.Feature])
+			for _, like := range likenesses(cell) {
+				if median[like] > 0 {
+					likely = median[like]
+					break
+				}
+			}
+			length.Expected += likely
 		}
 		lengths[client.Client()] = length
 	}
 	return lengths
+}
+
+// likenesses are what a cell that was never measured is likely to take as long
+// as, the likest first: the cell in any variant of its target, and the feature.
+func likenesses(cell Cell) [2]Cell {
+	anyVariant := cell
+	anyVariant.Target, _, _ = strings.Cut(cell.Target, "@")
+	return [2]Cell{anyVariant, {Feature: cell.Feature}}
 }
 
 // unknownTime is what a cell's attempt is taken to last that was never made, on

@@ -189,11 +189,12 @@ func TestLengths(t *testing.T) {
 		cell("a@one", "g/thread", "plain"):      2 * time.Second,
 		cell("unknown@one", "x/gone", "plain"):  time.Hour,
 		cell("a@one", "g/thread", "other-name"): 2 * time.Second,
+		cell("b@two", "g/thread", "mended"):     7 * time.Second,
 	})
 	raw := func(target string) matrix.Length { return lengths[matrix.Client{Target: target, Binding: "raw"}] }
 	lane := 2 * 200 * time.Millisecond // never measured by anybody; the target's time factor is 2
 	assert.Equal(t, matrix.Length{Expected: 3*time.Second + 2*time.Second + 2*time.Second + lane, Guessed: 2}, raw("a@one"), "mended by the median of its feature")
-	assert.Equal(t, matrix.Length{Expected: 5*time.Second + 2*time.Second + 2*time.Second + lane, Guessed: 4}, raw("b@one"), "the median of three")
+	assert.Equal(t, matrix.Length{Expected: 5*time.Second + 2*time.Second + 7*time.Second + lane, Guessed: 4}, raw("b@one"), "the median of three, and the other variant's own")
 
 	nothing := plan.Lengths(catalogue(), nil)
 	assert.Equal(t, matrix.Length{Expected: lane + 2*11*lane + lane, Guessed: 4}, nothing[matrix.Client{Target: "a@one", Binding: "raw"}],
