@@ -186,7 +186,8 @@ type mergeCommand struct {
 
 func (mergeCommand) Help() string {
 	return `Your own results are unsigned: they join if one version of zmqmatrix made them from today's targets and
-features. Shards of one plan become one run; all of them must be there, none twice. Signed ones are a contributor's: from them come the clients that your own could not measure, with
+features. Shards become the run that they are parts of: all of them must be there, none twice. Signed
+results are a contributor's: from them come the clients that your own could not measure, with
 the name, day and key of who did. The signed results in results/contributed always join what is published.
 
 Without --to and --publish the table is printed, and nothing is written.`

@@ -35,6 +35,9 @@ func (m Merger) joinShards(shards []ownResults) (Published, error) {
 		if err := m.samePlan(shard.path, shard.Published); err != nil {
 			return Published{}, err
 		}
+		if most := len(plan.Divisible()); shard.Run.Shard.Count > most {
+			return Published{}, fmt.Errorf("%s: %w: shard %s, and the plan can be cut into %d at most", shard.path, ErrOtherDivision, shard.Run.Shard, most)
+		}
 	}
 	if err := areAll(plan, shards); err != nil {
 		return Published{}, err

@@ -204,6 +204,8 @@ func TestShardsThatAreNotTheWholeAreRefused(t *testing.T) {
 			write(shards[1], func(p *Published) { p.Run.Shard.Division = "made up" }),
 			write(shards[2], func(p *Published) { p.Run.Shard.Division = "made up" }),
 		}, ErrOtherDivision, []string{"made up", plan.Division(shards)}},
+		"more shards than there can be": {all(second, write(shards[2], func(p *Published) { p.Run.Shard.Count = 1 << 40 })), ErrOtherDivision,
+			[]string{"shard-3.json", "shard 3/1099511627776, and the plan can be cut into 3 at most"}},
 		"another plan": {all(second, func(t *testing.T) string {
 			published, err := publishLines(t, sampleLines(t, matrix.Selection{Targets: []string{"vendor"}}))
 			require.NoError(t, err)
