@@ -510,31 +510,45 @@ func boundLine(bound matrix.Bound) string {
 // verdictOn is the exit status of a complete run, as an error that says why it
 // is not 0.
 func verdictOn(run *runPlan, catalogue []matrix.Feature, tally *tally, footer matrix.Footer) error {
-	var misjudged, unjudged []string
-	for _, control := range footer.Controls {
-		text := "  " + printable(control.Text())
-		switch {
-		case control.Held():
-		case control.Outcome == matrix.Error || control.Outcome == matrix.NotRun:
-			unjudged = append(unjudged, text)
-		default:
-			misjudged = append(misjudged, text)
-		}
-	}
-	selected, err := selected(run, catalogue)
+	selected, err := selected(run.targets, catalogue, run.header.Selection)
+	misjudged, unjudged := controlsOf(footer.Controls)
 	switch {
 	case err != nil:
 		return err
-	case len(misjudged) > 0:
-		return &exitError{exitMisjudged, fmt.Errorf("the run is invalid, no verdict of it can be believed: %s misjudged\n%s", count(len(misjudged), "control is", "controls are"), strings.Join(misjudged, "\n"))}
+	case misjudged != nil:
+		return misjudged
 	case !slices.ContainsFunc(selected, func(client matrix.Client) bool { return tally.ran[client] }):
 		return &exitError{exitNothingRan, fmt.Errorf("nothing ran: no selected client can be had here (the lines above say why); `zmqmatrix doctor` says what is missing")}
-	case len(unjudged) > 0:
-		return fmt.Errorf("the run is incomplete: %s not be attempted\n%s\n`zmqmatrix doctor` says what is missing", count(len(unjudged), "control could", "controls could"), strings.Join(unjudged, "\n"))
+	case unjudged != nil:
+		return unjudged
 	case footer.Counts[matrix.Error] > 0:
 		return fmt.Errorf("the harness failed in %s of the outcome error; `zmqmatrix explain CELL` says how, and a further run attempts them again", count(footer.Counts[matrix.Error], "cell", "cells"))
 	}
 	return nil
+}
+
+// controlsOf are errors about controls that did not come out as they must: the
+// run is invalid where one was misjudged, and incomplete where one could not be
+// attempted.
+func controlsOf(controls []matrix.ControlResult) (misjudged, unjudged error) {
+	var wrong, missing []string
+	for _, control := range controls {
+		text := "  " + printable(control.Text())
+		switch {
+		case control.Held():
+		case control.Outcome == matrix.Error || control.Outcome == matrix.NotRun:
+			missing = append(missing, text)
+		default:
+			wrong = append(wrong, text)
+		}
+	}
+	if len(wrong) > 0 {
+		misjudged = &exitError{exitMisjudged, fmt.Errorf("the run is invalid, no verdict of it can be believed: %s misjudged\n%s", count(len(wrong), "control is", "controls are"), strings.Join(wrong, "\n"))}
+	}
+	if len(missing) > 0 {
+		unjudged = fmt.Errorf("the run is incomplete: %s not be attempted\n%s\n`zmqmatrix doctor` says what is missing", count(len(missing), "control could", "controls could"), strings.Join(missing, "\n"))
+	}
+	return misjudged, unjudged
 }
 
 func count(n int, one, many string) string {
@@ -571,14 +585,14 @@ func (t *tally) count() int {
 
 // selected are the clients that were asked for, without a positive control that
 // is only there for comparison: the same plan, if no target were a control.
-func selected(run *runPlan, catalogue []matrix.Feature) ([]matrix.Client, error) {
-	targets := slices.Clone(run.targets)
+func selected(targets []matrix.Target, catalogue []matrix.Feature, selection matrix.Selection) ([]matrix.Client, error) {
+	targets = slices.Clone(targets)
 	for i := range targets {
 		if targets[i].Role == matrix.RolePositiveControl {
 			targets[i].Role = ""
 		}
 	}
-	plan, err := matrix.MakePlan(targets, catalogue, run.header.Selection)
+	plan, err := matrix.MakePlan(targets, catalogue, selection)
 	if err != nil {
 		return nil, fmt.Errorf("telling what was selected: %w", err)
 	}

@@ -36,6 +36,7 @@ const (
 	Claims          Name = "claims"           // results/claims.yaml
 	Contributors    Name = "contributors"     // results/contributors.yaml
 	Plan            Name = "plan"             // what plan --json prints
+	Expect          Name = "expect"           // a zmqmatrix.expect.yaml
 )
 
 //go:embed *.json
@@ -193,7 +194,7 @@ func CheckYAML(name Name, file string, data []byte) ([]byte, error) {
 func ReadYAML(name Name, file string, data []byte) (*Document, error) {
 	var document *Document
 	err := check(name, func() *Document {
-		document = parseYAML(file, data)
+		document = parseYAML(file, data, mostYAML(name))
 		return document
 	})
 	if err != nil {

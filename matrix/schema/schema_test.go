@@ -138,6 +138,19 @@ func TestAMessageIsBoundedAndPrintable(t *testing.T) {
 	}
 }
 
+func TestYAMLIsBounded(t *testing.T) {
+	_, err := schema.CheckYAML(schema.Target, "target.yaml", []byte("a: b\n# "+strings.Repeat("c", 5000)+"\n"))
+	require.EqualError(t, err, "target.yaml:2:1: a line of 5002 bytes; at most 4096 are read: break it")
+	const large = 100 << 10
+	comments := strings.Repeat("# a line of a comment\n", large/20)
+	_, err = schema.CheckYAML(schema.Target, "target.yaml", []byte(comments+"a: b\n"))
+	require.ErrorContains(t, err, "at most 32768 are read")
+	_, err = schema.CheckYAML(schema.Expect, "e.yaml", []byte("schema: zmqmatrix/expect/v1\nrules: []\n"+comments))
+	require.NoError(t, err, "expectations may be longer")
+	_, err = schema.CheckYAML(schema.Expect, "e.yaml", []byte(comments+comments+comments))
+	require.ErrorContains(t, err, "at most 262144 are read")
+}
+
 func TestJoinOrdersAndDropsRepetitions(t *testing.T) {
 	one := &schema.Error{File: "a", Line: 2, Column: 1, Problem: "later"}
 	two := &schema.Error{File: "a", Line: 1, Column: 9, Field: "x", Problem: "sooner"}
