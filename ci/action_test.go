@@ -236,6 +236,7 @@ type runner struct {
 	inputs  map[string]string
 	outputs map[string]map[string]string // by step
 	path    string                       // of programs that stand in for others
+	env     []string                     // of the job
 }
 
 func newRunner(t *testing.T) *runner {
@@ -316,6 +317,7 @@ func (r *runner) run(t *testing.T, name string) (status int, printed string) {
 		"PATH=" + r.path + ":" + os.Getenv("PATH"), "HOME=" + r.in("home"), "RUNNER_TEMP=" + r.in("temp"), "RUNNER_OS=Linux", "RUNNER_ARCH=X64",
 		"GITHUB_OUTPUT=" + r.in("outputs"), "GITHUB_STEP_SUMMARY=" + r.in("summary.md"), "GITHUB_ACTION_PATH=" + r.in("action path $(touch pwned)/./ci"), "XDG_CACHE_HOME=" + r.in("home/.cache"), "NO_COLOR=1",
 	}
+	cmd.Env = append(cmd.Env, r.env...)
 	for name, value := range step.Env {
 		cmd.Env = append(cmd.Env, name+"="+r.value(t, value))
 	}
@@ -326,14 +328,31 @@ func (r *runner) run(t *testing.T, name string) (status int, printed string) {
 	}
 	written, err := os.ReadFile(r.in("outputs"))
 	require.NoError(t, err)
-	r.outputs[step.ID] = map[string]string{}
-	for line := range strings.Lines(string(written)) {
-		key, value, found := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
-		require.True(t, found, "the output %q", line)
-		r.outputs[step.ID][key] = value
-	}
+	r.outputs[step.ID] = readOutputs(t, string(written))
 	r.notExecuted(t)
 	return cmd.ProcessState.ExitCode(), output.String()
+}
+
+// outputForm is a line NAME=VALUE, or NAME<<END, lines and END:
+// https://docs.github.com/actions, "Setting an output parameter", "Multiline strings".
+var outputForm = regexp.MustCompile(`^([a-z-]+)(?:=(.*)|<<(.+))$`)
+
+func readOutputs(t *testing.T, text string) map[string]string {
+	t.Helper()
+	outputs := map[string]string{}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for text != "" && len(lines) > 0 {
+		found := outputForm.FindStringSubmatch(lines[0])
+		require.NotNil(t, found, "the output %q", lines[0])
+		lines = lines[1:]
+		outputs[found[1]] = found[2]
+		if end := found[3]; end != "" {
+			i := slices.Index(lines, end)
+			require.GreaterOrEqual(t, i, 0, "the output %s has no end", found[1])
+			outputs[found[1]], lines = strings.Join(lines[:i], "\n"), lines[i+1:]
+		}
+	}
+	return outputs
 }
 
 // notExecuted holds that no input was taken for a script.
@@ -600,6 +619,45 @@ func TestTheActionsPartsAreAWholeRun(t *testing.T) {
 	assert.Len(t, merged.Cells, 24)
 	assert.Equal(t, uint64(7), merged.Run.Seed)
 	assert.FileExists(t, measured["report"])
+
+	t.Run("held to what is known", func(t *testing.T) {
+		status, printed := gate.run(t, "Gate")
+		assert.Zero(t, status, printed)
+		for name, output := range gate.Outputs {
+			if key, ofGate := strings.CutPrefix(output.Value, "${{ steps.gate.outputs."); ofGate {
+				assert.NotEmpty(t, gate.outputs["gate"][strings.TrimSuffix(key, " }}")], name)
+			}
+		}
+		assert.Equal(t, "0", gate.outputs["gate"]["breaking"])
+		assert.Equal(t, merged.Run.ID, gate.outputs["gate"]["run"])
+		assert.FileExists(t, gate.outputs["gate"]["junit"])
+		summary, err := os.ReadFile(gate.in("summary.md"))
+		require.NoError(t, err)
+		assert.Contains(t, string(summary), "as expected")
+		status, _ = gate.run(t, "Conclude")
+		assert.Zero(t, status)
+	})
+	t.Run("with a failure that nobody expects", func(t *testing.T) {
+		r := job()
+		r.env = []string{"FAKE_ANSWERS=tiny@bookworm/pzmq/messaging/=fail"}
+		r.run(t, "Measure")
+		status, printed := r.run(t, "Gate")
+		assert.Zero(t, status, "the artifact is still to be kept")
+		assert.Contains(t, printed, "::error")
+		assert.Equal(t, "1", r.outputs["gate"]["unexpected-failures"])
+		status, _ = r.run(t, "Conclude")
+		assert.Equal(t, 1, status)
+	})
+	t.Run("with expectations that are wrong", func(t *testing.T) {
+		r := job()
+		write(t, r.in("workspace/check out"), "known.yaml", "rules: everything\n")
+		r.inputs["expectations"] = "known.yaml"
+		r.run(t, "Measure")
+		_, printed := r.run(t, "Gate")
+		assert.Contains(t, printed, "known.yaml:1")
+		status, _ := r.run(t, "Conclude")
+		assert.Equal(t, 2, status)
+	})
 
 	t.Run("a shard that is missing", func(t *testing.T) {
 		require.NoError(t, os.RemoveAll(gate.in("workspace/shards/zmqmatrix-shard-1")))
