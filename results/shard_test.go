@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,8 @@ func TestAllShardsAreTheWholeRun(t *testing.T) {
 	plan, shards := shardsOf(t, 3, map[string]int{"slow@one": 9, "quick@one": 4})
 	whole := samplePublished(t)
 	apart := func(published *Published) { published.Run.Seed, published.Run.Host = 99, "another machine" }
-	first, second, third := writeShard(t, plan, shards[0], nil), writeShard(t, plan, shards[1], apart), writeRecord(t, shardLines(t, plan, shards[2]))
+	bound := func(published *Published) { published.Run.Bound = &matrix.Bound{Longest: "slow@one/ffi", Cores: 2} }
+	first, second, third := writeShard(t, plan, shards[0], bound), writeShard(t, plan, shards[1], apart), writeRecord(t, shardLines(t, plan, shards[2]))
 	merged, err := sampleMerger.Merge([]string{third, second, first}, nil)
 	require.NoError(t, err)
 
@@ -254,6 +256,25 @@ func TestShardsThatAreNotTheWholeAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestEveryShardMustHaveTheNegativeControls(t *testing.T) {
+	plan, shards := shardsOf(t, 2, nil)
+	liar := sampleTargets[1]
+	liar.Name, liar.Role = "liar", matrix.RoleNegativeControl
+	liar.Expect = []matrix.Expectation{{Binding: "ffi", Feature: "messaging/req-rep", Technique: "by-words", Outcome: matrix.Fail}}
+	merger := Merger{Catalogue: sampleFeatures, Targets: append(slices.Clone(sampleTargets), liar)}
+	held := func(published *Published) {
+		published.Controls = append(published.Controls, matrix.ControlResult{Name: "liar@one/ffi/messaging/req-rep/by-words", Expected: matrix.Fail, Outcome: matrix.Fail})
+	}
+	first := writeShard(t, plan, shards[0], held)
+	_, err := merger.Merge([]string{first, writeShard(t, plan, shards[1], nil)}, nil)
+	require.ErrorIs(t, err, ErrMisjudged)
+	assert.ErrorContains(t, err, "shard-2.json")
+	assert.ErrorContains(t, err, "the control liar@one/ffi/messaging/req-rep/by-words is not among those of shard 2/2")
+	merged, err := merger.Merge([]string{first, writeShard(t, plan, shards[1], held)}, nil)
+	require.NoError(t, err)
+	assert.Len(t, merged.Controls, len(samplePublished(t).Controls)+1, "counted once")
 }
 
 func TestARecordOfAShardIsHeldToItsPart(t *testing.T) {
