@@ -117,13 +117,13 @@ func (c Client) bindingAndSource() string {
 		text += " " + c.BindingVersion
 	}
 	if c.Source != nil {
-		text += " (" + sourceText(*c.Source) + ")"
+		text += " (" + SourceText(*c.Source) + ")"
 	}
 	return visible(text)
 }
 
-// sourceText is the origin of a binding's source, in words.
-func sourceText(source matrix.Source) string {
+// SourceText is the origin of a binding's source, in words.
+func SourceText(source matrix.Source) string {
 	text := "from " + source.From
 	if source.Folder {
 		text = "from the folder " + source.From

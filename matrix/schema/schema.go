@@ -35,6 +35,7 @@ const (
 	Published       Name = "published"        // the published JSON, the interface for other programs
 	Claims          Name = "claims"           // results/claims.yaml
 	Contributors    Name = "contributors"     // results/contributors.yaml
+	History         Name = "history"          // one line of a file in results/history
 )
 
 //go:embed *.json
