@@ -40,7 +40,7 @@ const (
 	exitStatusTable = `Exit status:
   0  the run is complete and its controls came out right. Red cells are results,
      not failures: without expectations there are no unexpected verdicts
-  1  with --repeat-run, runs differ on a verdict
+  1  with --repeat-run, runs differ on a verdict; diff: the two do
   2  the command line is wrong
   3  the harness or the environment failed: cells of the outcome error, no
      engine, a full disk; also after Ctrl-C
@@ -254,6 +254,8 @@ type grammar struct {
 	Show    showCommand    `cmd:"" help:"Print the table of a run."`
 	Explain explainCommand `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
 	Replay  replayCommand  `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
+	Diff    diffCommand    `cmd:"" help:"Compare two runs: what broke, what was mended, and what else differs."`
+	History historyCommand `cmd:"" help:"Say how a cell's verdict came about, over all that was published."`
 	Merge   mergeCommand   `cmd:"" help:"Join results of several runs, and those that contributors signed."`
 	Results resultsCommand `cmd:"" help:"Contribute a run: make a key, sign, verify."`
 	Doctor  doctorCommand  `cmd:"" help:"Say what works here, what does not, and the command that mends it."`

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
-	"github.com/zmqmatrix/zmqmatrix/results"
+	"github.com/zmqmatrix/zmqmatrix/results/history"
 )
 
 // EventsSchema names the version of the lines that `run --json` prints;
@@ -38,8 +38,8 @@ type eventLine struct {
 	Control *matrix.ControlResult `json:"control,omitempty"`
 
 	// "compared"
-	Runs        []string              `json:"runs,omitempty"`
-	Differences *[]results.Difference `json:"differences,omitempty"`
+	Runs        []string                `json:"runs,omitempty"`
+	Differences *[]history.Disagreement `json:"differences,omitempty"`
 
 	// "finished"
 	Footer *matrix.Footer `json:"footer,omitempty"` // missing when the run was stopped

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/zmqmatrix/zmqmatrix/results"
+	"github.com/zmqmatrix/zmqmatrix/results/history"
 )
 
 // publish writes results/published and the README's table from a complete run.
@@ -36,10 +37,10 @@ func publish(s *session, run *runPlan, record string) error {
 	return writePublication(s, run.sources, published)
 }
 
-// writePublication writes results/published and the README's table.
+// writePublication writes results/published, the README's table and the history.
 func writePublication(s *session, from sources, published results.Published) error {
-	// The README is looked at first: what is published and its table change
-	// together or not at all.
+	// The README and the history are looked at first: what is published, its
+	// table and its entry change together or not at all.
 	readme := filepath.Join(from.root, "README.md")
 	text, err := os.ReadFile(readme)
 	if err != nil {
@@ -49,6 +50,10 @@ func writePublication(s *session, from sources, published results.Published) err
 	if err != nil {
 		return fmt.Errorf("not published: putting the table into %s: %w", readme, err)
 	}
+	addition, err := history.Prepare(from.historyFolder(), published)
+	if err != nil {
+		return fmt.Errorf("not published: %w", err)
+	}
 	folder := filepath.Join(from.root, "results", "published")
 	if err := writeResults(folder, publishedNames, published); err != nil {
 		return err
@@ -56,7 +61,13 @@ func writePublication(s *session, from sources, published results.Published) err
 	if err := results.ReplaceFile(readme, replaced); err != nil {
 		return err
 	}
+	if err := addition.Write(); err != nil {
+		return err
+	}
 	fmt.Fprintf(s.err, "published: %s and the table of %s\n", folder, readme)
+	if addition.Path != "" {
+		fmt.Fprintf(s.err, "history: %s\n", addition.Path)
+	}
 	return nil
 }
 

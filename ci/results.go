@@ -181,7 +181,7 @@ type mergeCommand struct {
 	contributorsFlag
 	Files   []string `arg:"" name:"file" help:"published.json or record.jsonl files: your own first; those of others with their signature beside them, FILE.sig." type:"path"`
 	To      string   `help:"Write the joined results to FILE, and their other forms beside it." placeholder:"FILE.json" type:"path"`
-	Publish bool     `help:"Write results/published and the README's table."`
+	Publish bool     `help:"Write results/published, the README's table and an entry of results/history."`
 }
 
 func (mergeCommand) Help() string {

@@ -19,6 +19,7 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/results"
+	"github.com/zmqmatrix/zmqmatrix/results/history"
 )
 
 type runCommand struct {
@@ -34,7 +35,7 @@ type runCommand struct {
 	// RepeatRun is about whole runs, Repeat about attempts within one.
 	RepeatRun int  `help:"Make N whole runs, each afresh, and report the verdicts on which they differ." placeholder:"N"`
 	Fresh     bool `help:"Reuse no attempt of an earlier run. A run that began so goes on so."`
-	Publish   bool `help:"Write results/published and the README's table, if the run is complete, without a selection, and its controls are right."`
+	Publish   bool `help:"Write results/published, the README's table and an entry of results/history, if the run is complete, without a selection, and its controls are right."`
 }
 
 func (runCommand) Help() string {
@@ -81,7 +82,7 @@ func (c *runCommand) Run(s *session) error {
 // otherwise than well ends it.
 func (c *runCommand) repeatRun(s *session) error {
 	c.Fresh = true
-	var made []results.Published
+	var made []history.Snapshot
 	for range c.RepeatRun {
 		run, err := c.once(s)
 		if err != nil {
@@ -91,13 +92,13 @@ func (c *runCommand) repeatRun(s *session) error {
 		if err != nil {
 			return fmt.Errorf("reading run %s again: %w", run.header.Run, err)
 		}
-		made = append(made, published)
+		made = append(made, history.SnapshotOf(published))
 	}
-	differences := results.Differences(made...)
+	differences := history.Disagreements(made...)
 	if s.json {
 		var runs []string
-		for _, published := range made {
-			runs = append(runs, published.Run.ID)
+		for _, run := range made {
+			runs = append(runs, run.ID)
 		}
 		var broken error
 		newEventWriter(s.out, func(err error) { broken = err }).write(eventLine{Event: "compared", Time: time.Now(), Runs: runs, Differences: &differences})

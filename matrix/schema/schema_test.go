@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // The contracts of JSON lines with examples in testdata: NAME.good.jsonl and
 // NAME.bad.jsonl, whose mistakes are in NAME.bad.txt.
 var lineContracts = []schema.Name{
-	schema.ProbeTask, schema.ProbeReport, schema.WardenRequest, schema.WardenReply, schema.EndpointRequest, schema.EndpointReply,
+	schema.ProbeTask, schema.ProbeReport, schema.WardenRequest, schema.WardenReply, schema.EndpointRequest, schema.EndpointReply, schema.History,
 }
 
 func TestEverySchemaInTheFolderCompiles(t *testing.T) {

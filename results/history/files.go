@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -52,9 +53,13 @@ func Load(folder string) (*History, error) {
 	return loading.history, nil
 }
 
-// list finds the files, in the order of their entries. What is not one of them
-// is an error, but for names with a dot before them, which a killed process or a
-// file manager leaves.
+// yearName is the form of a folder's name. What else is in the history's folder,
+// such as this package, is not of it.
+var yearName = regexp.MustCompile(`^[0-9]{4}$`)
+
+// list finds the files, in the order of their entries. What is in a year's folder
+// and is none is an error, but for names with a dot before them, which a killed
+// process or a file manager leaves.
 func list(folder string) ([]string, error) {
 	years, err := os.ReadDir(folder)
 	if errors.Is(err, os.ErrNotExist) {
@@ -67,11 +72,11 @@ func list(folder string) ([]string, error) {
 	var paths []string
 	for _, year := range years {
 		within := filepath.Join(folder, year.Name())
-		if strings.HasPrefix(year.Name(), ".") {
-			continue
+		if strings.HasSuffix(year.Name(), suffix) {
+			return nil, stranger(within, "it is not in a folder of its year: move it there")
 		}
-		if !year.IsDir() {
-			return nil, stranger(within, "no part of the history, which has its files in folders by year: remove it")
+		if !yearName.MatchString(year.Name()) {
+			continue
 		}
 		entries, err := os.ReadDir(within)
 		if err != nil {
@@ -145,7 +150,7 @@ func (l *loading) add(path string, data []byte) error {
 		return problem(1, "base.id", "%s is gone here, and %s has no such thing", missing, quoted(p.header.Base.ID))
 	}
 	if want := (endLine{Lines: p.end.Lines, Features: l.features, Clients: l.clients, Cells: l.cells}); want != p.end {
-		return problem(p.end.Lines, "end", "with its base the entry has %d features, %d clients and %d cells, and it was written with %d, %d and %d: get it back from git",
+		return problem(p.end.Lines, "end", "features, clients and cells come to %d, %d and %d, and came to %d, %d and %d when it was written: get it back from git",
 			l.features, l.clients, l.cells, p.end.Features, p.end.Clients, p.end.Cells)
 	}
 	h.Entries = append(h.Entries, Entry{ID: p.header.ID, Run: p.header.Run, Controls: p.header.Controls})

@@ -132,7 +132,10 @@ func parse(path string, data []byte) (parsed, error) {
 		}
 		previous = line
 	}
-	if !ended {
+	switch {
+	case number == 0:
+		return p, problem("", "the file is empty; get it back from git")
+	case !ended:
 		return p, problem("", "the file is torn: it has no end after line %d; get it back from git", number)
 	}
 	return p, nil

@@ -1,0 +1,282 @@
+package ci
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/results"
+	"github.com/zmqmatrix/zmqmatrix/results/history"
+)
+
+// historyFolder is where the project keeps what was published.
+func (from sources) historyFolder() string { return filepath.Join(from.root, "results", "history") }
+
+type diffCommand struct {
+	outFlag
+	Before string `arg:"" name:"a" help:"A run's name, last, or published; a published.json or record.jsonl; or something that was published, by its name or its day, 2026-11-25."`
+	After  string `arg:"" name:"b" help:"The same; what it is compared with."`
+}
+
+func (diffCommand) Help() string {
+	return `A cell is broken if it passed and is red, mended if it was red and passes, new or gone if one of
+the two says nothing of it: cells that were not run, and errors of the harness, say nothing.
+
+Exit status: 1 if an outcome or a layer differs, or a cell is new or gone. The words of a reason, a
+signal and a rate may differ between two runs of the same: they are told, and are no difference.`
+}
+
+// diffed is what diff prints with --json.
+type diffed struct {
+	Schema  string           `json:"schema"`
+	Before  history.Entry    `json:"before"`
+	After   history.Entry    `json:"after"`
+	Differ  int              `json:"differ"` // verdicts: changes that are not of words alone
+	Changes []history.Change `json:"changes"`
+}
+
+func (c *diffCommand) Run(s *session) error {
+	before, err := s.snapshot(c.outFlag, c.Before)
+	if err != nil {
+		return err
+	}
+	after, err := s.snapshot(c.outFlag, c.After)
+	if err != nil {
+		return err
+	}
+	changes := history.Diff(before, after)
+	differ := 0
+	for _, change := range changes {
+		if change.OfVerdict() {
+			differ++
+		}
+	}
+	if s.json {
+		if err := s.printJSON(diffed{"zmqmatrix/diff/v1", before.Entry, after.Entry, differ, changes}); err != nil {
+			return err
+		}
+	} else {
+		s.print("%s", diffText(before, after, changes))
+	}
+	if differ > 0 {
+		return &exitError{exitUnexpected, fmt.Errorf("%s", count(differ, "verdict differs", "verdicts differ"))}
+	}
+	return nil
+}
+
+// diffText lists changes by kind. What differs between all of them is told once.
+func diffText(before, after history.Snapshot, changes []history.Change) string {
+	var out strings.Builder
+	common, changes := history.Common(changes)
+	fmt.Fprintf(&out, "%s, then %s: %s\n", printable(before.ID), printable(after.ID), history.Summary(changes))
+	for _, difference := range common {
+		fmt.Fprintf(&out, "  everywhere another %s\n", difference.Text())
+	}
+	kind := history.Kind("")
+	for _, change := range changes {
+		if change.Kind != kind {
+			kind = change.Kind
+			fmt.Fprintf(&out, "\n%s\n", kind.Words())
+		}
+		fmt.Fprintf(&out, "  %s\n", change.Text())
+		for _, difference := range change.Else {
+			fmt.Fprintf(&out, "      another %s\n", difference.Text())
+		}
+	}
+	return out.String()
+}
+
+// day is how a date names what was published.
+var day = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)
+
+// snapshot reads results to compare.
+func (s *session) snapshot(where outFlag, which string) (history.Snapshot, error) {
+	if strings.ContainsAny(which, `/\`) || strings.HasSuffix(which, ".json") || strings.HasSuffix(which, ".jsonl") {
+		return s.snapshotOfFile(which)
+	}
+	from, err := s.sources()
+	if err != nil {
+		return history.Snapshot{}, err
+	}
+	folder, err := where.folder(from)
+	if err != nil {
+		return history.Snapshot{}, err
+	}
+	runs, err := folder.runs()
+	if err != nil {
+		return history.Snapshot{}, err
+	}
+	if which == "last" || which == "published" || slices.Contains(runs, which) {
+		published, note, err := s.resultsOf(where, which)
+		if err != nil {
+			return history.Snapshot{}, err
+		}
+		if note != "" && which != "published" {
+			fmt.Fprintln(s.err, note)
+		}
+		return history.SnapshotOf(published), nil
+	}
+	kept, err := history.Load(from.historyFolder())
+	if err != nil {
+		return history.Snapshot{}, err
+	}
+	if place, found := kept.Find(which); found {
+		return kept.Snapshot(place), nil
+	}
+	names := runs
+	for place, entry := range slices.Backward(kept.Entries) {
+		if day.MatchString(which) && entry.Run.Finished.UTC().Format("2006-01-02") == which {
+			return kept.Snapshot(place), nil
+		}
+		names = append(names, entry.ID)
+	}
+	text := fmt.Sprintf("%q is no run in %s, and nothing that was published under that name or on that day", which, folder)
+	if nearest := matrix.Nearest(which, names); len(nearest) > 0 {
+		return history.Snapshot{}, usagef("%s; did you mean %s?", text, strings.Join(nearest, " or "))
+	}
+	return history.Snapshot{}, usagef("%s; `zmqmatrix history` lists what was published", text)
+}
+
+// snapshotOfFile reads a published.json or a record.
+func (s *session) snapshotOfFile(file string) (history.Snapshot, error) {
+	var published results.Published
+	var err error
+	if strings.HasSuffix(file, ".jsonl") {
+		var from sources
+		if from, err = s.sources(); err == nil {
+			published, err = results.FromRecord(file, s.catalogue, from.targets)
+		}
+	} else {
+		published, err = results.ReadPublished(file)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return history.Snapshot{}, &exitError{exitUsage, err}
+	}
+	return history.SnapshotOf(published), err
+}
+
+type historyCommand struct {
+	Cell string `arg:"" optional:"" help:"TARGET/BINDING/GROUP/FEATURE/TECHNIQUE, each a glob; what is left out at the end means all, and a target without a variant every one. Without it, what was published."`
+}
+
+// kept is what history prints with --json.
+type kept struct {
+	Schema  string          `json:"schema"`
+	Entries []history.Entry `json:"entries"`
+	Cells   []keptCell      `json:"cells"`
+}
+
+type keptCell struct {
+	matrix.Cell
+	Changes []history.Change `json:"changes"`
+}
+
+func (c *historyCommand) Run(s *session) error {
+	from, err := s.sources()
+	if err != nil {
+		return err
+	}
+	all, err := history.Load(from.historyFolder())
+	switch {
+	case err != nil:
+		return err
+	case len(all.Entries) == 0:
+		return usagef("nothing was published yet: there is no entry in %s; `zmqmatrix run --publish` makes one", from.historyFolder())
+	case c.Cell == "":
+		return c.entries(s, all)
+	}
+	cells, err := cellsNamed(all.Cells(), c.Cell)
+	if err != nil {
+		return err
+	}
+	found := kept{Schema: "zmqmatrix/cell-history/v1", Entries: all.Entries, Cells: []keptCell{}}
+	for _, cell := range cells {
+		found.Cells = append(found.Cells, keptCell{cell, all.Changes(cell)})
+	}
+	if s.json {
+		return s.printJSON(found)
+	}
+	s.print("%s", found.text())
+	return nil
+}
+
+// entries lists what was published, and what each publication changed.
+func (c *historyCommand) entries(s *session, all *history.History) error {
+	if s.json {
+		return s.printJSON(kept{Schema: "zmqmatrix/cell-history/v1", Entries: all.Entries, Cells: []keptCell{}})
+	}
+	for i, changes := range all.ChangesByEntry() {
+		entry := all.Entries[i]
+		s.print("%s  %s: %s\n", entry.Run.Finished.UTC().Format("2006-01-02"), printable(entry.ID), history.Summary(changes))
+	}
+	return nil
+}
+
+// text shows each cell's changes, oldest first.
+func (k kept) text() string {
+	days := map[string]string{}
+	for _, entry := range k.Entries {
+		days[entry.ID] = entry.Run.Finished.UTC().Format("2006-01-02")
+	}
+	var out strings.Builder
+	for i, cell := range k.Cells {
+		if i > 0 {
+			out.WriteByte('\n')
+		}
+		fmt.Fprintln(&out, printable(cell.String()))
+		for _, change := range cell.Changes {
+			fmt.Fprintf(&out, "  %s  %s  %s: %s\n", days[change.Since], printable(change.Since), change.Kind.Words(), change.Verdicts())
+			for _, difference := range change.Else {
+				fmt.Fprintf(&out, "      another %s\n", difference.Text())
+			}
+		}
+	}
+	return out.String()
+}
+
+// cellsNamed are the cells that a pattern of up to five parts matches. Without
+// any it is a usage error with the nearest names.
+func cellsNamed(cells []matrix.Cell, pattern string) ([]matrix.Cell, error) {
+	patterns := strings.Split(strings.TrimSuffix(pattern, "/"), "/")
+	if len(patterns) > 5 {
+		return nil, usagef("cell %q: want TARGET/BINDING/GROUP/FEATURE/TECHNIQUE, or the beginning of it", pattern)
+	}
+	for _, part := range patterns {
+		if _, err := path.Match(part, ""); err != nil {
+			return nil, usagef("cell %q: %q is no pattern: %w; a glob has *, ? and [a-z]", pattern, part, err)
+		}
+	}
+	var found []matrix.Cell
+	var names []string
+	for _, cell := range cells {
+		parts := strings.Split(cell.String(), "/")
+		if !strings.Contains(patterns[0], "@") {
+			parts[0], _, _ = strings.Cut(parts[0], "@")
+		}
+		matches := true
+		for i, part := range patterns {
+			ok, _ := path.Match(part, parts[i])
+			matches = matches && ok
+		}
+		if matches {
+			found = append(found, cell)
+		}
+		names = append(names, strings.Join(parts[:len(patterns)], "/"))
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	slices.Sort(names)
+	text := fmt.Sprintf("nothing was ever published of %s", cmp.Or(pattern, "a cell without a name"))
+	if nearest := matrix.Nearest(pattern, slices.Compact(names)); len(nearest) > 0 {
+		return nil, usagef("%s; did you mean %s?", text, strings.Join(nearest, " or "))
+	}
+	return nil, usagef("%s; `zmqmatrix list cells` has what can be measured", text)
+}
