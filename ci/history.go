@@ -33,15 +33,6 @@ Exit status: 1 if an outcome or a layer differs, or a cell is new or gone. The w
 signal and a rate may differ between two runs of the same: they are told, and are no difference.`
 }
 
-// diffed is what diff prints with --json.
-type diffed struct {
-	Schema  string           `json:"schema"`
-	Before  history.Entry    `json:"before"`
-	After   history.Entry    `json:"after"`
-	Differ  int              `json:"differ"` // verdicts: changes that are not of words alone
-	Changes []history.Change `json:"changes"`
-}
-
 func (c *diffCommand) Run(s *session) error {
 	before, err := s.snapshot(c.outFlag, c.Before)
 	if err != nil {
@@ -51,31 +42,25 @@ func (c *diffCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	changes := history.Diff(before, after)
-	differ := 0
-	for _, change := range changes {
-		if change.OfVerdict() {
-			differ++
-		}
-	}
+	comparison := history.Compare(before, after)
 	if s.json {
-		if err := s.printJSON(diffed{"zmqmatrix/diff/v1", before.Entry, after.Entry, differ, changes}); err != nil {
+		if err := s.printJSON(comparison); err != nil {
 			return err
 		}
 	} else {
-		s.print("%s", diffText(before, after, changes))
+		s.print("%s", diffText(comparison))
 	}
-	if differ > 0 {
-		return &exitError{exitUnexpected, fmt.Errorf("%s", count(differ, "verdict differs", "verdicts differ"))}
+	if comparison.Differ > 0 {
+		return &exitError{exitUnexpected, fmt.Errorf("%s", count(comparison.Differ, "verdict differs", "verdicts differ"))}
 	}
 	return nil
 }
 
 // diffText lists changes by kind. What differs between all of them is told once.
-func diffText(before, after history.Snapshot, changes []history.Change) string {
+func diffText(comparison history.Comparison) string {
 	var out strings.Builder
-	common, changes := history.Common(changes)
-	fmt.Fprintf(&out, "%s, then %s: %s\n", printable(before.ID), printable(after.ID), history.Summary(changes))
+	common, changes := history.Common(comparison.Changes)
+	fmt.Fprintf(&out, "%s, then %s: %s\n", printable(comparison.Before.ID), printable(comparison.After.ID), history.Summary(changes))
 	for _, difference := range common {
 		fmt.Fprintf(&out, "  everywhere another %s\n", difference.Text())
 	}
@@ -123,17 +108,17 @@ func (s *session) snapshot(where outFlag, which string) (history.Snapshot, error
 		}
 		return history.SnapshotOf(published), nil
 	}
-	kept, err := history.Load(from.historyFolder())
+	all, err := history.Load(from.historyFolder())
 	if err != nil {
 		return history.Snapshot{}, err
 	}
-	if place, found := kept.Find(which); found {
-		return kept.Snapshot(place), nil
+	if place, found := all.Find(which); found {
+		return all.Snapshot(place), nil
 	}
 	names := runs
-	for place, entry := range slices.Backward(kept.Entries) {
+	for place, entry := range slices.Backward(all.Entries) {
 		if day.MatchString(which) && entry.Run.Finished.UTC().Format("2006-01-02") == which {
-			return kept.Snapshot(place), nil
+			return all.Snapshot(place), nil
 		}
 		names = append(names, entry.ID)
 	}
@@ -166,18 +151,6 @@ type historyCommand struct {
 	Cell string `arg:"" optional:"" help:"TARGET/BINDING/GROUP/FEATURE/TECHNIQUE, each a glob; what is left out at the end means all, and a target without a variant every one. Without it, what was published."`
 }
 
-// kept is what history prints with --json.
-type kept struct {
-	Schema  string          `json:"schema"`
-	Entries []history.Entry `json:"entries"`
-	Cells   []keptCell      `json:"cells"`
-}
-
-type keptCell struct {
-	matrix.Cell
-	Changes []history.Change `json:"changes"`
-}
-
 func (c *historyCommand) Run(s *session) error {
 	from, err := s.sources()
 	if err != nil {
@@ -196,21 +169,18 @@ func (c *historyCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	found := kept{Schema: "zmqmatrix/cell-history/v1", Entries: all.Entries, Cells: []keptCell{}}
-	for _, cell := range cells {
-		found.Cells = append(found.Cells, keptCell{cell, all.Changes(cell)})
-	}
+	lines := all.Timelines(cells...)
 	if s.json {
-		return s.printJSON(found)
+		return s.printJSON(lines)
 	}
-	s.print("%s", found.text())
+	s.print("%s", timelinesText(lines))
 	return nil
 }
 
 // entries lists what was published, and what each publication changed.
 func (c *historyCommand) entries(s *session, all *history.History) error {
 	if s.json {
-		return s.printJSON(kept{Schema: "zmqmatrix/cell-history/v1", Entries: all.Entries, Cells: []keptCell{}})
+		return s.printJSON(all.Timelines())
 	}
 	for i, changes := range all.ChangesByEntry() {
 		entry := all.Entries[i]
@@ -219,14 +189,14 @@ func (c *historyCommand) entries(s *session, all *history.History) error {
 	return nil
 }
 
-// text shows each cell's changes, oldest first.
-func (k kept) text() string {
+// timelinesText shows each cell's changes, oldest first.
+func timelinesText(lines history.Timelines) string {
 	days := map[string]string{}
-	for _, entry := range k.Entries {
+	for _, entry := range lines.Entries {
 		days[entry.ID] = entry.Run.Finished.UTC().Format("2006-01-02")
 	}
 	var out strings.Builder
-	for i, cell := range k.Cells {
+	for i, cell := range lines.Cells {
 		if i > 0 {
 			out.WriteByte('\n')
 		}

@@ -21,6 +21,10 @@
 //	Page                                          : one self-contained HTML page
 //	Explain, FindCell                             : one cell in plain text
 //	SeedsMarkdown, SeedsTerminal, SeedsPage       : the question of 2010
+//	Summaries                                     : what each client comes to, in a word
+//
+// Package history keeps what was published and compares runs; packages feed and
+// badge render what came of it.
 //
 // # What may replace what
 //

@@ -36,6 +36,8 @@ const (
 	Claims          Name = "claims"           // results/claims.yaml
 	Contributors    Name = "contributors"     // results/contributors.yaml
 	History         Name = "history"          // one line of a file in results/history
+	Diff            Name = "diff"             // two runs compared
+	Timelines       Name = "timelines"        // how verdicts came about
 )
 
 //go:embed *.json

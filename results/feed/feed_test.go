@@ -211,6 +211,15 @@ func TestEntriesKeepTheirIDsAndDays(t *testing.T) {
 	}
 }
 
+func TestWhatComesBackIsTold(t *testing.T) {
+	feed, _ := feedOf(t, historyOf(t,
+		runOf(1, map[string]matrix.Outcome{"a@one/ffi/g/f": matrix.Pass}),
+		runOf(2, map[string]matrix.Outcome{"a@one/ffi/g/f": matrix.NotRun}),
+		runOf(3, map[string]matrix.Outcome{"a@one/ffi/g/f": matrix.Pass}),
+	), options(nil))
+	assert.Equal(t, []string{"new: a@one/ffi: 1 cell: 1 pass", "gone: a@one/ffi: 1 cell: 1 pass", "new: a@one/ffi: 1 cell: 1 pass"}, titles(feed))
+}
+
 func TestWordsAloneAreNoChange(t *testing.T) {
 	before, after := runOf(1, map[string]matrix.Outcome{"a@one/ffi/g/f": matrix.Fail}), runOf(2, map[string]matrix.Outcome{"a@one/ffi/g/f": matrix.Fail})
 	after.Cells[0].Reason = "in other words"

@@ -17,7 +17,7 @@ type Kind string
 const (
 	Broken        Kind = "broken"         // passed, and is red
 	Mended        Kind = "mended"         // was red, and passes
-	ReasonChanged Kind = "reason-changed" // red both times or passed both times, with another outcome, layer, signal or reason
+	ReasonChanged Kind = "reason-changed" // red both times, or passed both times, but the outcome, the layer, the signal or the reason is another
 	New           Kind = "new"            // says something, and did not
 	Gone          Kind = "gone"           // said something, and does not
 )
@@ -50,10 +50,30 @@ type Difference struct {
 }
 
 // OfVerdict tells a change of the outcome or the layer, of which runs of the
-// same things may not disagree, from one of the words, the rate or the signal
-// alone, of which they may.
+// same things may not disagree, from one of the reason or the signal alone, of
+// which they may: both tell where a crash happened to come.
 func (c Change) OfVerdict() bool {
-	return c.Before == nil || c.After == nil || c.Before.Outcome != c.After.Outcome || c.Before.Layer != c.After.Layer
+	return c.Kind != ReasonChanged || c.Before.Outcome != c.After.Outcome || c.Before.Layer != c.After.Layer
+}
+
+// Comparison is two runs compared, for programs: matrix/schema/diff.json.
+type Comparison struct {
+	Schema  string   `json:"schema"` // "zmqmatrix/diff/v1"
+	Before  Entry    `json:"before"`
+	After   Entry    `json:"after"`
+	Differ  int      `json:"differ"` // changes of a verdict
+	Changes []Change `json:"changes"`
+}
+
+// Compare compares two runs.
+func Compare(a, b Snapshot) Comparison {
+	comparison := Comparison{Schema: "zmqmatrix/diff/v1", Before: a.Entry, After: b.Entry, Changes: Diff(a, b)}
+	for _, change := range comparison.Changes {
+		if change.OfVerdict() {
+			comparison.Differ++
+		}
+	}
+	return comparison
 }
 
 // Diff lists the cells on which b is not what a was, by kind, then by name.

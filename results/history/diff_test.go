@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/matrix/schema"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
@@ -215,6 +216,39 @@ func TestChangesOfACellOverTime(t *testing.T) {
 		counts = append(counts, Summary(changes))
 	}
 	assert.Equal(t, []string{"2 new", "nothing changed", "1 mended", "1 gone", "nothing changed", "1 broken", "1 gone", "1 new", "nothing changed", "nothing changed"}, counts)
+}
+
+// What programs are given is what the schemas say, with every key.
+func TestTheJSONForProgramsIsOfItsSchema(t *testing.T) {
+	folder := t.TempDir()
+	before, after := runNamed(1, cellOf("g/f", matrix.Pass), cellOf("g/gone", matrix.Fail)), runNamed(2, cellOf("g/f", matrix.Crash), cellOf("g/new", matrix.Pass))
+	after.Cells[0].Signal = "SIGSEGV"
+	after.Run.Tool, after.Run.Runtime, after.Run.Host, after.Run.Cores, after.Run.Engine, after.Run.Endpoint, after.Run.Seed = "v2", "local", "BSD", 1, "none", "sha256:f", 8
+	after.Features[0].Version = 2
+	after.Targets[0] = results.Client{
+		Target: "a@one", Binding: "ffi", Version: "3", BindingVersion: "2", Libzmq: "4.3.5", Image: "sha256:j", Source: &matrix.Source{From: "a"}, MeasuredBy: nil,
+	}
+	publish(t, folder, before)
+	comparison := Compare(SnapshotOf(before), SnapshotOf(after))
+	assert.Equal(t, 3, comparison.Differ)
+	require.Len(t, comparison.Changes[0].Else, 13, "all but who measured it")
+	data, err := json.Marshal(comparison)
+	require.NoError(t, err)
+	assert.NoError(t, schema.CheckJSON(schema.Diff, "diff.json", data))
+
+	after.Targets[0].Source = nil
+	publish(t, folder, after)
+	history := load(t, folder)
+	lines := history.Timelines(history.Cells()...)
+	require.Len(t, lines.Cells, 3)
+	data, err = json.Marshal(lines)
+	require.NoError(t, err)
+	assert.NoError(t, schema.CheckJSON(schema.Timelines, "timelines.json", data))
+	data, err = json.Marshal(history.Timelines())
+	require.NoError(t, err)
+	assert.NoError(t, schema.CheckJSON(schema.Timelines, "timelines.json", data))
+	err = schema.CheckJSON(schema.Diff, "diff.json", []byte(`{"schema":"zmqmatrix/diff/v1","before":{},"after":{},"differ":-1,"changes":[{"kind":"worse"}]}`))
+	assert.GreaterOrEqual(t, len(schema.Problems(err)), 8, "%v", err)
 }
 
 func TestAHostileCellIsToldInOneVisibleLine(t *testing.T) {

@@ -139,8 +139,8 @@ func (l *loading) add(path string, data []byte) error {
 	}
 	var missing string
 	note := func(name string) {
-		if missing == "" {
-			missing = name
+		if missing == "" || name < missing {
+			missing = name // the same one each time
 		}
 	}
 	l.features += apply(h.features, entry, base, p.features, func(a, b int) bool { return a == b }, func(name string) { note("the feature " + quoted(name)) })

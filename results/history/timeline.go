@@ -6,6 +6,29 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
+// Timelines are how the verdicts of some cells came about, for programs:
+// matrix/schema/timelines.json.
+type Timelines struct {
+	Schema  string     `json:"schema"` // "zmqmatrix/timelines/v1"
+	Entries []Entry    `json:"entries"`
+	Cells   []Timeline `json:"cells"`
+}
+
+// Timeline is one cell's changes, oldest first.
+type Timeline struct {
+	matrix.Cell
+	Changes []Change `json:"changes"`
+}
+
+// Timelines tells how the verdicts of the cells came about.
+func (h *History) Timelines(cells ...matrix.Cell) Timelines {
+	lines := Timelines{Schema: "zmqmatrix/timelines/v1", Entries: h.Entries, Cells: []Timeline{}}
+	for _, cell := range cells {
+		lines.Cells = append(lines.Cells, Timeline{cell, h.Changes(cell)})
+	}
+	return lines
+}
+
 // Changes is how a cell's verdict came about, oldest first: it begins with New.
 // Where a cell said nothing for a while the verdict after it is compared with the
 // one before it.
