@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -230,13 +229,15 @@ func quoted(text string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// encode appends a line and its end.
-func encode(b []byte, line any) ([]byte, error) {
+// encode writes lines, each with its end.
+func encode[T any](b []byte, lines ...T) ([]byte, error) {
 	buffer := bytes.NewBuffer(b)
 	encoder := json.NewEncoder(buffer)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(line); err != nil {
-		return nil, fmt.Errorf("encoding a line of the history: %w", err)
+	for _, line := range lines {
+		if err := encoder.Encode(line); err != nil {
+			return nil, fmt.Errorf("encoding a line of the history: %w", err)
+		}
 	}
 	return buffer.Bytes(), nil
 }
@@ -248,55 +249,39 @@ func (s Snapshot) file(base *Snapshot, of *baseOf) ([]byte, error) {
 	if base != nil {
 		from = *base
 	}
-	lines := []any{headerLine{Schema: Schema, ID: s.ID, Base: of, Run: s.Run, Controls: s.Controls}}
-	for _, name := range changed(from.Features, s.Features, func(a, b int) bool { return a == b }, strings.Compare) {
-		line := changeLine{Feature: name, Gone: true}
-		if version, there := s.Features[name]; there {
-			line.Version, line.Gone = &version, false
-		}
-		lines = append(lines, line)
+	var lines []changeLine
+	for name, version := range changed(from.Features, s.Features, func(a, b int) bool { return a == b }) {
+		lines = append(lines, changeLine{Feature: name, Version: version, Gone: version == nil})
 	}
-	byClient := func(a, b matrix.Client) int { return cmp.Compare(a.String(), b.String()) }
-	for _, name := range changed(from.Clients, s.Clients, sameClient, byClient) {
-		line := changeLine{Client: name.String(), Gone: true}
-		if client, there := s.Clients[name]; there {
-			line.Made, line.Gone = &client, false
-		}
-		lines = append(lines, line)
+	for name, client := range changed(from.Clients, s.Clients, sameClient) {
+		lines = append(lines, changeLine{Client: name.String(), Made: client, Gone: client == nil})
 	}
-	byName := func(a, b matrix.Cell) int { return cmp.Compare(a.String(), b.String()) }
-	for _, name := range changed(from.Cells, s.Cells, func(a, b Verdict) bool { return a == b }, byName) {
-		line := changeLine{Cell: name.String(), Gone: true}
-		if verdict, there := s.Cells[name]; there {
-			line.Verdict, line.Gone = &verdict, false
-		}
-		lines = append(lines, line)
+	for name, verdict := range changed(from.Cells, s.Cells, func(a, b Verdict) bool { return a == b }) {
+		lines = append(lines, changeLine{Cell: name.String(), Verdict: verdict, Gone: verdict == nil})
 	}
-	lines = append(lines, changeLine{End: &endLine{Lines: len(lines) + 1, Features: len(s.Features), Clients: len(s.Clients), Cells: len(s.Cells)}})
-	var data []byte
-	var err error
-	for _, line := range lines {
-		if data, err = encode(data, line); err != nil {
-			return nil, err
-		}
+	slices.SortFunc(lines, compareLines)
+	lines = append(lines, changeLine{End: &endLine{Lines: len(lines) + 2, Features: len(s.Features), Clients: len(s.Clients), Cells: len(s.Cells)}})
+	data, err := encode(nil, headerLine{Schema: Schema, ID: s.ID, Base: of, Run: s.Run, Controls: s.Controls})
+	if err != nil {
+		return nil, err
 	}
-	return data, nil
+	return encode(data, lines...)
 }
 
-// changed lists the names whose values are not the same, in order.
-func changed[K comparable, T any](from, to map[K]T, same func(a, b T) bool, order func(a, b K) int) []K {
-	names := map[K]bool{}
+// changed is what is not the same, nil where it is gone.
+func changed[K comparable, T any](from, to map[K]T, same func(a, b T) bool) changes[K, T] {
+	found := changes[K, T]{}
 	for name, value := range to {
 		if before, there := from[name]; !there || !same(before, value) {
-			names[name] = true
+			found[name] = &value
 		}
 	}
 	for name := range from {
 		if _, there := to[name]; !there {
-			names[name] = true
+			found[name] = nil
 		}
 	}
-	return slices.SortedFunc(maps.Keys(names), order)
+	return found
 }
 
 // sameClient compares what the pointers lead to.
