@@ -30,7 +30,8 @@ func (diffCommand) Help() string {
 the two says nothing of it: cells that were not run, and errors of the harness, say nothing.
 
 Exit status: 1 if an outcome or a layer differs, or a cell is new or gone. The words of a reason, a
-signal and a rate may differ between two runs of the same: they are told, and are no difference.`
+signal and a rate may differ between two runs of the same: they are told, and are no difference.
+5 if a control of one of the two came out otherwise than it must.`
 }
 
 func (c *diffCommand) Run(s *session) error {
@@ -49,6 +50,11 @@ func (c *diffCommand) Run(s *session) error {
 		}
 	} else {
 		s.print("%s", diffText(comparison))
+	}
+	for _, entry := range []history.Entry{comparison.Before, comparison.After} {
+		if misjudged := entry.Controls.Judged - entry.Controls.Held; misjudged > 0 {
+			return &exitError{exitMisjudged, fmt.Errorf("run %s is invalid, no verdict of it can be believed: %s misjudged", entry.ID, count(misjudged, "control is", "controls are"))}
+		}
 	}
 	if comparison.Differ > 0 {
 		return &exitError{exitUnexpected, fmt.Errorf("%s", count(comparison.Differ, "verdict differs", "verdicts differ"))}
