@@ -181,13 +181,16 @@ func TestChangesOfACellOverTime(t *testing.T) {
 		1: matrix.Fail, 2: matrix.Fail, 3: matrix.Pass, 4: matrix.NotRun, 5: matrix.Error, 6: matrix.Crash, 7: matrix.NotRun, 8: matrix.Crash, 9: matrix.Crash,
 	} {
 		run := runNamed(day, cellOf("g/f", outcome), cellOf("g/other", matrix.Pass))
+		if day >= 8 {
+			run.Cells[0].Reason = "in other words"
+		}
 		run.Targets[0].Image = map[bool]string{true: "sha256:old", false: "sha256:new"}[day < 6]
 		publish(t, folder, run)
 	}
 	// A rate alone is kept, and no change.
 	last := runNamed(10, cellOf("g/f", matrix.Crash), cellOf("g/other", matrix.Pass))
 	last.Targets[0].Image = "sha256:new"
-	last.Cells[0].Attempts = 20
+	last.Cells[0].Attempts, last.Cells[0].Reason = 20, "in other words"
 	publish(t, folder, last)
 	history := load(t, folder)
 	var told []string
@@ -204,7 +207,7 @@ func TestChangesOfACellOverTime(t *testing.T) {
 		"20260103T120000Z-000003 | 20260104T120000Z-000004 | gone | pass (3 of 3 passed), then nothing said",
 		"20260103T120000Z-000003 | 20260106T120000Z-000006 | broken | pass (3 of 3 passed), then crash (0 of 3 passed), layer runtime: it is crash | image: sha256:old, then sha256:new",
 		"20260106T120000Z-000006 | 20260107T120000Z-000007 | gone | crash (0 of 3 passed), layer runtime: it is crash, then nothing said",
-		"20260106T120000Z-000006 | 20260108T120000Z-000008 | new | again crash (0 of 3 passed), layer runtime: it is crash",
+		"20260106T120000Z-000006 | 20260108T120000Z-000008 | new | again crash (0 of 3 passed), layer runtime: in other words",
 	}, told)
 	assert.Empty(t, history.Changes(named("g/never")))
 	assert.Equal(t, []matrix.Cell{named("g/f"), named("g/other")}, history.Cells())

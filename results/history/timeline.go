@@ -53,8 +53,8 @@ func (h *History) Changes(cell matrix.Cell) []Change {
 			gone = true
 		default:
 			change, changed := changeOf(cell, last, now)
-			if !changed && gone {
-				change.Kind, changed = New, true
+			if gone && !(changed && change.OfVerdict()) {
+				change.Kind, changed = New, true // it is back, if only in other words
 			}
 			if changed {
 				changes = append(changes, h.between(change, lastEntry, point.entry))
