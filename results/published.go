@@ -276,11 +276,18 @@ func (p Published) encode() ([]byte, error) {
 // ReadPublished reads published results and holds them to their schema. A file
 // that is not there is os.ErrNotExist.
 func ReadPublished(path string) (Published, error) {
+	published, _, err := ReadPublishedSource(path)
+	return published, err
+}
+
+// ReadPublishedSource also returns the file as it stands.
+func ReadPublishedSource(path string) (Published, []byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Published{}, fmt.Errorf("reading published results: %w", err)
+		return Published{}, nil, fmt.Errorf("reading published results: %w", err)
 	}
-	return parsePublished(path, data)
+	published, err := parsePublished(path, data)
+	return published, data, err
 }
 
 // WritePublished writes the results to path, all or nothing. Results of a

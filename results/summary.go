@@ -1,6 +1,10 @@
 package results
 
-import "github.com/zmqmatrix/zmqmatrix/matrix"
+import (
+	"slices"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+)
 
 // Summary is what a client comes to: as a whole, in a group, or in one feature.
 type Summary struct {
@@ -23,32 +27,37 @@ func Summaries(published Published) []Summary {
 	v := viewOf(published)
 	var all []Summary
 	for _, client := range published.Targets {
-		whole := tally{others: map[matrix.Outcome]int{}}
-		var groups []Summary
-		for _, group := range v.groups {
-			tally := v.tally(client, group)
-			groups = append(groups, tally.summary(client, group))
-			whole.passes, whole.said = whole.passes+tally.passes, whole.said+tally.said
-			for outcome, count := range tally.others {
-				whole.others[outcome] += count
-			}
-		}
-		all = append(append(all, whole.summary(client, "")), groups...)
-		for _, feature := range published.Features {
-			summary := Summary{Client: client, Of: feature.Name, Outcome: matrix.NotRun, Text: string(matrix.NotRun)}
-			if best, ok := v.best(client, feature.Name); ok {
-				summary.Outcome, summary.Text = best.Outcome, visible(label(best, visible))
-				if best.Outcome == matrix.Pass {
-					summary.Passes = 1
-				}
-				if best.Outcome == matrix.Pass || best.Outcome.Red() {
-					summary.Said = 1
-				}
-			}
-			all = append(all, summary)
-		}
+		all = append(all, v.summaries(client)...)
 	}
 	return all
+}
+
+// summaries are one client's.
+func (v view) summaries(client Client) []Summary {
+	whole := tally{others: map[matrix.Outcome]int{}}
+	var groups, features []Summary
+	for _, group := range v.groups {
+		tally := v.tally(client, group)
+		groups = append(groups, tally.summary(client, group))
+		whole.passes, whole.said = whole.passes+tally.passes, whole.said+tally.said
+		for outcome, count := range tally.others {
+			whole.others[outcome] += count
+		}
+	}
+	for _, feature := range v.Features {
+		summary := Summary{Client: client, Of: feature.Name, Outcome: matrix.NotRun, Text: string(matrix.NotRun)}
+		if best, ok := v.best(client, feature.Name); ok {
+			summary.Outcome, summary.Text = best.Outcome, visible(label(best, visible))
+			if best.Outcome == matrix.Pass {
+				summary.Passes = 1
+			}
+			if best.Outcome == matrix.Pass || best.Outcome.Red() {
+				summary.Said = 1
+			}
+		}
+		features = append(features, summary)
+	}
+	return slices.Concat([]Summary{whole.summary(client, "")}, groups, features)
 }
 
 func (t tally) summary(client Client, of string) Summary {

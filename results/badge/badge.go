@@ -98,21 +98,21 @@ func colorOf(summary results.Summary) Color {
 // Whatever the names, it is a relative path of plain letters that stays where it
 // is put, and no two have the same.
 func Path(client matrix.Client, of string) string {
-	parts := []string{fileName(client.Target), fileName(client.Binding)}
+	parts := []string{FileName(client.Target), FileName(client.Binding)}
 	if of == "" {
 		return strings.Join(append(parts, "all"), "/")
 	}
 	group, feature, isFeature := strings.Cut(of, "/")
-	parts = append(parts, fileName(group))
+	parts = append(parts, FileName(group))
 	if isFeature {
-		return strings.Join(append(parts, fileName(feature)), "/")
+		return strings.Join(append(parts, FileName(feature)), "/")
 	}
 	return strings.Join(append(parts, "all"), "/")
 }
 
-// fileName writes what a file's name or an address could not take as ~ and two
+// FileName writes what a file's name or an address could not take as ~ and two
 // digits, and so what would be another name: all, "", ".", "..".
-func fileName(name string) string {
+func FileName(name string) string {
 	var out strings.Builder
 	for i := range len(name) {
 		c := name[i]
