@@ -33,6 +33,7 @@ const (
 	EndpointReply   Name = "endpoint-reply"   // one line from the endpoint, its greeting too
 	Record          Name = "record"           // one line of a run record
 	Published       Name = "published"        // the published JSON, the interface for other programs
+	Site            Name = "site"             // index.json of the published site
 	Claims          Name = "claims"           // results/claims.yaml
 	Contributors    Name = "contributors"     // results/contributors.yaml
 	History         Name = "history"          // one line of a file in results/history
@@ -40,6 +41,15 @@ const (
 
 //go:embed *.json
 var files embed.FS
+
+// Source is a contract itself, a JSON Schema.
+func Source(name Name) ([]byte, error) {
+	source, err := files.ReadFile(string(name) + ".json")
+	if err != nil {
+		return nil, fmt.Errorf("there is no schema %q: %w", string(name), err)
+	}
+	return source, nil
+}
 
 // base is what the schemas' $id begin with. It names them; nothing is fetched.
 const base = "https://github.com/zmqmatrix/zmqmatrix/matrix/schema/"
