@@ -249,16 +249,18 @@ type grammar struct {
 	JSON    bool             `name:"json" help:"Print JSON on standard output; text for people goes to standard error."`
 	Version kong.VersionFlag `help:"Print the version."`
 
-	Run     runCommand     `cmd:"" help:"Measure: start the clients, attempt every cell, judge, and write the results."`
-	List    listCommand    `cmd:"" help:"List targets, bindings, features and techniques, or the cells a run would have."`
-	Show    showCommand    `cmd:"" help:"Print the table of a run."`
-	Explain explainCommand `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
-	Replay  replayCommand  `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
-	Diff    diffCommand    `cmd:"" help:"Compare two runs: what broke, what was mended, and what else differs."`
-	History historyCommand `cmd:"" help:"Say how a cell's verdict came about, over all that was published."`
-	Merge   mergeCommand   `cmd:"" help:"Join results of several runs, and those that contributors signed."`
-	Results resultsCommand `cmd:"" help:"Contribute a run: make a key, sign, verify."`
-	Doctor  doctorCommand  `cmd:"" help:"Say what works here, what does not, and the command that mends it."`
+	Run       runCommand       `cmd:"" help:"Measure: start the clients, attempt every cell, judge, and write the results."`
+	List      listCommand      `cmd:"" help:"List targets, bindings, features and techniques, or the cells a run would have."`
+	Show      showCommand      `cmd:"" help:"Print the table of a run."`
+	Explain   explainCommand   `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
+	Replay    replayCommand    `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
+	Diff      diffCommand      `cmd:"" help:"Compare two runs: what broke, what was mended, and what else differs."`
+	History   historyCommand   `cmd:"" help:"Say how a cell's verdict came about, over all that was published."`
+	Merge     mergeCommand     `cmd:"" help:"Join results of several runs, and those that contributors signed."`
+	Publish   publishCommand   `cmd:"" help:"Write the published results as a static site."`
+	ServeSite serveSiteCommand `cmd:"" help:"Show the site on this machine."`
+	Results   resultsCommand   `cmd:"" help:"Contribute a run: make a key, sign, verify."`
+	Doctor    doctorCommand    `cmd:"" help:"Say what works here, what does not, and the command that mends it."`
 }
 
 // runtimeNames are the values of --runtime.

@@ -75,6 +75,11 @@ var hostTools = []hostTool{
 	{"gdb", []string{"local"}, []string{"gdb-minimal"}, "takes the C backtraces of crashes; without it dossiers have none", onPath("gdb")},
 }
 
+// testTools are what only the project's own tests need.
+var testTools = []hostTool{
+	{"chromium", nil, []string{"chromium", "fonts-dejavu-core"}, "reads the published site as people do", onPath("chromium")},
+}
+
 func libzmqHeaders(ctx context.Context) error {
 	if _, err := exec.LookPath("pkg-config"); err != nil {
 		return err
@@ -151,8 +156,12 @@ func (c *doctorCommand) diagnose(s *session, from sources) diagnosis {
 		}
 		found.Checks = append(found.Checks, check)
 	}
-	for _, tool := range hostTools {
-		check := check{Name: tool.name, OK: true, Needed: slices.ContainsFunc(tool.runtimes, needed), Detail: tool.why}
+	tools := hostTools
+	if c.ForTests {
+		tools = slices.Concat(hostTools, testTools)
+	}
+	for _, tool := range tools {
+		check := check{Name: tool.name, OK: true, Needed: c.ForTests || slices.ContainsFunc(tool.runtimes, needed), Detail: tool.why}
 		if err := tool.test(s); err != nil {
 			check.OK, check.Detail, check.Packages = false, tool.why+": "+err.Error(), tool.packages
 			check.Mend = aptGet(tool.packages)
