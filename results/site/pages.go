@@ -46,12 +46,8 @@ type homeShown struct {
 	Table    tallies
 	Latest   []entryShown
 	Legend   []matrix.Outcome
-	Partial  bool
-	Clients  int
-	Measured int
+	Measured int // clients
 	Features int
-	Cells    int
-	Attempts int
 	Day      string
 }
 
@@ -148,9 +144,8 @@ const mostAnswers = 40
 
 func (b *builder) homePage() error {
 	shown := homeShown{
-		frame: b.frame("index", "home", ""), Answers: b.answers(), Glance: b.glance(), Legend: matrix.Outcomes, Partial: b.Published.Run.Partial,
-		Features: len(b.Published.Features), Cells: len(b.Published.Cells), Attempts: b.Published.Run.Attempts,
-		Day: b.Published.Run.Started.UTC().Format("2006-01-02"),
+		frame: b.frame("index", "home", ""), Answers: b.answers(), Glance: b.glance(), Legend: matrix.Outcomes,
+		Features: len(b.Published.Features), Day: b.Published.Run.Started.UTC().Format("2006-01-02"),
 	}
 	for i := range shown.Answers {
 		for j := range shown.Answers[i].Groups {
@@ -161,7 +156,6 @@ func (b *builder) homePage() error {
 		}
 	}
 	for _, client := range b.Published.Targets {
-		shown.Clients++
 		if client.NotRun == "" && client.Error == "" {
 			shown.Measured++
 		}

@@ -46,8 +46,11 @@ func Serve(ctx context.Context, dir string, port int, listening func(address str
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
-		return errors.Join(server.Close())
+	if server.Shutdown(ending) == nil {
+		return nil
+	}
+	if err := server.Close(); err != nil {
+		return fmt.Errorf("ending with readers of the site: %w", err)
 	}
 	return nil
 }
