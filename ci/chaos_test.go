@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
@@ -52,10 +53,10 @@ func TestChaosOnTheHost(t *testing.T) {
 	}
 	root, cache := shellModule(t, nil), t.TempDir()
 	require.NoError(t, os.CopyFS(filepath.Join(root, "targets", "c"), os.DirFS(filepath.Join("..", "targets", "c"))))
-	measure := []string{"run", "--json", "--runtime", "local", "--target", "c", "--feature", "messaging,callback/same-thread", "--repeat", "8", "--seed", "1"}
+	arguments := []string{"run", "--json", "--runtime", "local", "--target", "c", "--feature", "messaging,callback/same-thread", "--repeat", "8", "--seed", "1"}
 	start := func(args ...string) *eventsRun { return startCommand(t, realCommand(t, root, cache, nil, args...)) }
 
-	undisturbed := start(append(measure, "--out", "undisturbed")...)
+	undisturbed := start(append(arguments, "--out", "undisturbed")...)
 	_, status := undisturbed.end(t)
 	require.Zero(t, status, "%s", undisturbed.stderr.String())
 	want := verdictsOf(t, filepath.Join(root, "undisturbed"))
@@ -67,7 +68,7 @@ func TestChaosOnTheHost(t *testing.T) {
 	died := map[string]int{}
 	for round := 0; kills > 0; round++ {
 		out := "disturbed-" + strconv.Itoa(round)
-		args := append(measure, "--out", out, "--fresh")
+		args := append(arguments, "--out", out, "--fresh")
 		recorded := map[matrix.Cell]map[int]time.Time{}
 		for complete := false; !complete; {
 			run := start(args...)
@@ -103,7 +104,7 @@ func TestChaosOnTheHost(t *testing.T) {
 			require.Contains(t, []int{-1, exitOK, exitHarness}, status, "%s", run.stderr.String())
 			require.Eventually(t, func() bool { return len(processesWith(t, cache)) == 0 }, 20*time.Second, 20*time.Millisecond, "%v", processesWith(t, cache))
 
-			records, err := filepath.Glob(filepath.Join(root, out, "runs", "*", recordName))
+			records, err := filepath.Glob(filepath.Join(root, out, "runs", "*", measure.RecordName))
 			require.NoError(t, err)
 			if len(records) == 0 {
 				continue // killed before anything was recorded
@@ -131,13 +132,13 @@ func TestChaosOnTheHost(t *testing.T) {
 			switch {
 			case state.Header.Run == "":
 				require.NoError(t, os.RemoveAll(filepath.Join(root, out)))
-				args, recorded = append(measure, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
+				args, recorded = append(arguments, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
 			case state.Footer == nil:
 				args, recorded = []string{"run", "--json", "--resume", "last", "--out", out}, now
 			case state.Footer.Counts[matrix.Error] > 0:
 				require.Positive(t, last.Footer.Counts[matrix.Error])
 				require.NoError(t, os.RemoveAll(filepath.Join(root, out)))
-				args, recorded = append(measure, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
+				args, recorded = append(arguments, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
 			default:
 				complete = true
 			}
@@ -149,7 +150,7 @@ func TestChaosOnTheHost(t *testing.T) {
 	require.NoError(t, err)
 	if len(scratch) > 0 {
 		// Of killed runners: the next start sweeps them.
-		sweep := start(append(measure, "--out", "sweep")...)
+		sweep := start(append(arguments, "--out", "sweep")...)
 		_, status := sweep.end(t)
 		require.Zero(t, status, "%s", sweep.stderr.String())
 		scratch, err = filepath.Glob(filepath.Join(cache, "zmqmatrix", "run-*"))

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
@@ -136,18 +137,18 @@ func (c *doctorCommand) diagnose(s *session, from sources) diagnosis {
 	if err != nil {
 		found.Why = err.Error()
 	}
-	found.Runtime = picked.name
+	found.Runtime = picked.Name
 	needed := func(runtime string) bool {
-		return c.ForTests || runtime == c.Runtime || c.Runtime == "auto" && runtime == picked.name
+		return c.ForTests || runtime == c.Runtime || c.Runtime == "auto" && runtime == picked.Name
 	}
 	for _, engine := range s.engines {
 		check := check{
-			Name: "runtime " + engine.name, OK: true, Detail: "can be used",
-			Needed: engine.name == c.Runtime || engine.name == picked.name || c.ForTests && os.Getenv("CI") == "true",
+			Name: "runtime " + engine.Name, OK: true, Detail: "can be used",
+			Needed: engine.Name == c.Runtime || engine.Name == picked.Name || c.ForTests && os.Getenv("CI") == "true",
 		}
-		if err := engine.available(s); err != nil {
+		if err := engine.Available(s); err != nil {
 			check.OK = false
-			check.Detail, check.Mend = mendOf(err)
+			check.Detail, check.Mend = measure.MendOf(err)
 		}
 		found.Checks = append(found.Checks, check)
 	}
@@ -162,12 +163,12 @@ func (c *doctorCommand) diagnose(s *session, from sources) diagnosis {
 	for _, target := range from.targets {
 		found.Checks = append(found.Checks, checkTarget(target, needed("local")))
 	}
-	found.Checks = append(found.Checks, checkFolder("builds", cacheRoom, cacheDir),
+	found.Checks = append(found.Checks, checkFolder("builds", cacheRoom, measure.CacheDir),
 		checkFolder("results", recordRoom, func() (string, error) { return writableOut(from) }))
 	if _, err := os.Stat(engineData); err == nil && needed("docker") {
 		found.Checks = append(found.Checks, checkRoom("images", imageRoom, engineData))
 	}
-	found.OK = picked.name != "" && !slices.ContainsFunc(found.Checks, func(check check) bool { return check.Needed && !check.OK })
+	found.OK = picked.Name != "" && !slices.ContainsFunc(found.Checks, func(check check) bool { return check.Needed && !check.OK })
 	return found
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zmqmatrix/zmqmatrix/containers/fake"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 )
 
 // TestMain makes the test binary the command zmqmatrix too, with a small
@@ -48,8 +49,8 @@ func fakeHouse(env func(string) string) *house {
 	if version == "" {
 		version = "v1.0.0"
 	}
-	open := func(name string) func(context.Context, openOptions) (matrix.Runtime, error) {
-		return func(_ context.Context, options openOptions) (matrix.Runtime, error) {
+	open := func(name string) func(context.Context, measure.OpenOptions) (matrix.Runtime, error) {
+		return func(_ context.Context, options measure.OpenOptions) (matrix.Runtime, error) {
 			fmt.Fprintf(options.Log, "%s engine opened\n", name)
 			if path := env("FAKE_OPEN"); path != "" {
 				if err := os.WriteFile(path, nil, 0o644); err != nil {
@@ -61,14 +62,14 @@ func fakeHouse(env func(string) string) *house {
 	}
 	return &house{
 		catalogue: fakeCatalogue(),
-		engines: []engine{
-			{"docker", func(context.Context) error {
+		engines: []measure.Engine{
+			{Name: "docker", Available: func(context.Context) error {
 				if env("FAKE_DOCKER") == "down" {
 					return errors.New("no engine answers at /var/run/docker.sock\nRun: sudo systemctl start docker")
 				}
 				return nil
-			}, open("docker")},
-			{"local", func(context.Context) error { return nil }, open("local")},
+			}, Open: open("docker")},
+			{Name: "local", Available: func(context.Context) error { return nil }, Open: open("local")},
 		},
 		version: version, out: os.Stdout, err: os.Stderr,
 	}

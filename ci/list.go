@@ -61,7 +61,7 @@ func (c *listCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if c.empty() && c.What != "cells" {
+	if !c.selection().Partial() && c.What != "cells" {
 		// Everything that exists, not only what is measured by default.
 		if plan, err = matrix.MakePlan(from.targets, s.catalogue, matrix.Selection{Targets: []string{"*@*"}}); err != nil {
 			return err

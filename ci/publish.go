@@ -12,9 +12,8 @@ import (
 
 // publish writes results/published and the README's table from a complete run.
 func publish(s *session, run *runPlan, record string) error {
-	asked := run.header.Selection
-	if selection := (selectionFlags{Target: asked.Targets, Binding: asked.Bindings, Feature: asked.Features, Technique: asked.Techniques}); !selection.empty() {
-		return usagef("not published: run %s had a selection; --publish writes the results of a full run", run.header.Run)
+	if run.Header.Selection.Partial() {
+		return usagef("not published: run %s had a selection; --publish writes the results of a full run", run.Header.Run)
 	}
 	published, err := results.Publish(record, s.catalogue, run.targets)
 	if err != nil {

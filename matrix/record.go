@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -135,6 +136,17 @@ type Footer struct {
 	Bound *Bound `json:"bound,omitempty"`
 }
 
+// Misjudged are the controls that are judged otherwise than they must be: no
+// verdict of the run can be believed.
+func (f Footer) Misjudged() []ControlResult {
+	return slices.DeleteFunc(slices.Clone(f.Controls), func(control ControlResult) bool { return !control.Misread() })
+}
+
+// Unjudged are the controls that could not be attempted: the run is incomplete.
+func (f Footer) Unjudged() []ControlResult {
+	return slices.DeleteFunc(slices.Clone(f.Controls), func(control ControlResult) bool { return control.Held() || control.Misread() })
+}
+
 // ControlResult compares a control's verdict with what it must be.
 type ControlResult struct {
 	Name     string  `json:"name"`
@@ -148,6 +160,12 @@ type ControlResult struct {
 
 // Held tells whether the control is judged as it must be.
 func (c ControlResult) Held() bool { return c.Outcome == c.Expected && c.Misjudged == "" }
+
+// Misread tells whether the control was attempted and is judged otherwise than
+// it must be.
+func (c ControlResult) Misread() bool {
+	return !c.Held() && c.Outcome != Error && c.Outcome != NotRun
+}
 
 // Text is how the control was misjudged, in words.
 func (c ControlResult) Text() string {
