@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -34,7 +35,7 @@ const (
 	exitMisjudged   = 5 // the controls: the run is invalid
 	exitStatusTable = `Exit status:
   0  the run is complete and its controls came out right. Red cells are results,
-     not failures: without expectations there are no unexpected verdicts
+     not failures: ` + "`zmqmatrix gate`" + ` holds them to expectations
   1  with --repeat-run, runs differ on a verdict
   2  the command line is wrong
   3  the harness or the environment failed: cells of the outcome error, no
@@ -77,6 +78,7 @@ type house struct {
 	catalogue []matrix.Feature
 	engines   []measure.Engine // in the order in which "auto" tries them
 	version   string
+	now       func() time.Time
 	out, err  *os.File
 }
 
@@ -148,7 +150,7 @@ func archiveNamed(known []matrix.Target, name string) (matrix.Archive, error) {
 
 // Main runs the command and returns its exit status.
 func Main(ctx context.Context, args []string, out, err *os.File) int {
-	h := &house{catalogue: feature.All(), engines: measure.Engines(), version: measure.Version(), out: out, err: err}
+	h := &house{catalogue: feature.All(), engines: measure.Engines(), version: measure.Version(), now: time.Now, out: out, err: err}
 	return h.main(ctx, args)
 }
 
@@ -162,6 +164,7 @@ type grammar struct {
 	Show    showCommand    `cmd:"" help:"Print the table of a run."`
 	Explain explainCommand `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
 	Replay  replayCommand  `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
+	Gate    gateCommand    `cmd:"" help:"Hold results to what is known of them, for CI: unexpected verdicts break the build."`
 	Merge   mergeCommand   `cmd:"" help:"Join results of several runs, and those that contributors signed."`
 	Results resultsCommand `cmd:"" help:"Contribute a run: make a key, sign, verify."`
 	Doctor  doctorCommand  `cmd:"" help:"Say what works here, what does not, and the command that mends it."`

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 //
 //	FAKE_DOCKER=down       no engine answers
 //	FAKE_VERSION           version of the command
+//	FAKE_TODAY             the day, 2026-11-27
 //	FAKE_LOG=FILE          a line for every attempt that is begun
 //	FAKE_SLOW=DURATION     what an attempt takes
 //	FAKE_STUBBORN=1        an attempt does not end when it is told to
@@ -72,6 +73,12 @@ func fakeHouse(env func(string) string) *house {
 			{Name: "local", Available: func(context.Context) error { return nil }, Open: open("local")},
 		},
 		version: version, out: os.Stdout, err: os.Stderr,
+		now: func() time.Time {
+			if day, err := time.Parse(time.DateOnly, env("FAKE_TODAY")); err == nil {
+				return day
+			}
+			return time.Now()
+		},
 	}
 }
 

@@ -369,27 +369,42 @@ func boundLine(bound matrix.Bound) string {
 // verdictOn is the exit status of a complete run, as an error that says why it
 // is not 0.
 func verdictOn(run *runPlan, catalogue []matrix.Feature, tally *tally, footer matrix.Footer) error {
-	texts := func(controls []matrix.ControlResult) (lines []string) {
-		for _, control := range controls {
-			lines = append(lines, "  "+printable(control.Text()))
-		}
-		return lines
-	}
-	misjudged, unjudged := texts(footer.Misjudged()), texts(footer.Unjudged())
 	selected, err := matrix.Selected(run.targets, catalogue, run.Header.Selection)
+	misjudged, unjudged := controlsOf(footer.Controls)
 	switch {
 	case err != nil:
 		return fmt.Errorf("telling what was selected: %w", err)
-	case len(misjudged) > 0:
-		return &exitError{exitMisjudged, fmt.Errorf("the run is invalid, no verdict of it can be believed: %s misjudged\n%s", count(len(misjudged), "control is", "controls are"), strings.Join(misjudged, "\n"))}
+	case misjudged != nil:
+		return misjudged
 	case !slices.ContainsFunc(selected, func(client matrix.PlannedClient) bool { return tally.ran[client.Client()] }):
 		return &exitError{exitNothingRan, fmt.Errorf("nothing ran: no selected client can be had here (the lines above say why); `zmqmatrix doctor` says what is missing")}
-	case len(unjudged) > 0:
-		return fmt.Errorf("the run is incomplete: %s not be attempted\n%s\n`zmqmatrix doctor` says what is missing", count(len(unjudged), "control could", "controls could"), strings.Join(unjudged, "\n"))
+	case unjudged != nil:
+		return unjudged
 	case footer.Counts[matrix.Error] > 0:
 		return fmt.Errorf("the harness failed in %s of the outcome error; `zmqmatrix explain CELL` says how, and a further run attempts them again", count(footer.Counts[matrix.Error], "cell", "cells"))
 	}
 	return nil
+}
+
+// controlsOf are errors about controls that did not come out as they must: the
+// run is invalid where one was misjudged, and incomplete where one could not be
+// attempted.
+func controlsOf(controls []matrix.ControlResult) (misjudged, unjudged error) {
+	texts := func(controls []matrix.ControlResult) string {
+		var lines []string
+		for _, control := range controls {
+			lines = append(lines, "  "+printable(control.Text()))
+		}
+		return strings.Join(lines, "\n")
+	}
+	wrong, missing := matrix.ControlsAmiss(controls)
+	if len(wrong) > 0 {
+		misjudged = &exitError{exitMisjudged, fmt.Errorf("the run is invalid, no verdict of it can be believed: %s misjudged\n%s", count(len(wrong), "control is", "controls are"), texts(wrong))}
+	}
+	if len(missing) > 0 {
+		unjudged = fmt.Errorf("the run is incomplete: %s not be attempted\n%s\n`zmqmatrix doctor` says what is missing", count(len(missing), "control could", "controls could"), texts(missing))
+	}
+	return misjudged, unjudged
 }
 
 func count(n int, one, many string) string {

@@ -2,7 +2,6 @@ package matrix
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -136,15 +135,20 @@ type Footer struct {
 	Bound *Bound `json:"bound,omitempty"`
 }
 
-// Misjudged are the controls that are judged otherwise than they must be: no
-// verdict of the run can be believed.
-func (f Footer) Misjudged() []ControlResult {
-	return slices.DeleteFunc(slices.Clone(f.Controls), func(control ControlResult) bool { return !control.Misread() })
-}
-
-// Unjudged are the controls that could not be attempted: the run is incomplete.
-func (f Footer) Unjudged() []ControlResult {
-	return slices.DeleteFunc(slices.Clone(f.Controls), func(control ControlResult) bool { return control.Held() || control.Misread() })
+// ControlsAmiss are the controls that did not come out as they must: no verdict of
+// a run can be believed where one is misjudged, and the run is incomplete where
+// one could not be attempted.
+func ControlsAmiss(controls []ControlResult) (misjudged, unattempted []ControlResult) {
+	for _, control := range controls {
+		switch {
+		case control.Held():
+		case control.Misread():
+			misjudged = append(misjudged, control)
+		default:
+			unattempted = append(unattempted, control)
+		}
+	}
+	return misjudged, unattempted
 }
 
 // ControlResult compares a control's verdict with what it must be.

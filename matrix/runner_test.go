@@ -585,9 +585,9 @@ func TestControlsThatWereNotAttemptedAreNotMisjudged(t *testing.T) {
 	otherSignal := matrix.ControlResult{Name: "signal", Expected: matrix.Crash, Outcome: matrix.Crash, Misjudged: "the signal"}
 	absent := matrix.ControlResult{Name: "absent", Expected: matrix.Pass, Outcome: matrix.NotRun}
 	broken := matrix.ControlResult{Name: "broken", Expected: matrix.Pass, Outcome: matrix.Error}
-	footer := matrix.Footer{Controls: []matrix.ControlResult{right, wrong, absent, otherSignal, broken}}
-	assert.Equal(t, []matrix.ControlResult{wrong, otherSignal}, footer.Misjudged())
-	assert.Equal(t, []matrix.ControlResult{absent, broken}, footer.Unjudged())
+	misjudged, unattempted := matrix.ControlsAmiss([]matrix.ControlResult{right, wrong, absent, otherSignal, broken})
+	assert.Equal(t, []matrix.ControlResult{wrong, otherSignal}, misjudged)
+	assert.Equal(t, []matrix.ControlResult{absent, broken}, unattempted)
 }
 
 func TestFramesOfARoleAreMadeFromItsSeed(t *testing.T) {

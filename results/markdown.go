@@ -253,6 +253,12 @@ var markdownEscapes = strings.NewReplacer(
 // Markdown, in a table too.
 func escapeMarkdown(text string) string { return markdownEscapes.Replace(visible(text)) }
 
+// MarkdownText is a stranger's text for a line of another package's document.
+func MarkdownText(text string) string { return escapeMarkdown(text) }
+
+// MarkdownCode is a stranger's name for it, as code where it can be.
+func MarkdownCode(name string) string { return codeMarkdown(name) }
+
 // codeMarkdown is a name as code. In a table a bar ends the cell, and within
 // code a backtick ends it: a name with either stands as text.
 func codeMarkdown(name string) string {

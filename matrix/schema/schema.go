@@ -35,6 +35,7 @@ const (
 	Published       Name = "published"        // the published JSON, the interface for other programs
 	Claims          Name = "claims"           // results/claims.yaml
 	Contributors    Name = "contributors"     // results/contributors.yaml
+	Expect          Name = "expect"           // a zmqmatrix.expect.yaml
 )
 
 //go:embed *.json
@@ -192,7 +193,7 @@ func CheckYAML(name Name, file string, data []byte) ([]byte, error) {
 func ReadYAML(name Name, file string, data []byte) (*Document, error) {
 	var document *Document
 	err := check(name, func() *Document {
-		document = parseYAML(file, data)
+		document = parseYAML(file, data, mostYAML(name))
 		return document
 	})
 	if err != nil {

@@ -20,8 +20,19 @@ const (
 	maxBrackets = 2000     // [ and {, wherever they stand
 )
 
-// parseYAML reads one YAML document.
-func parseYAML(file string, data []byte) (document *Document) {
+// maxExpectations is maxYAML for expectations, which may have a rule for each
+// client and feature of every version.
+const maxExpectations = 512 << 10
+
+func mostYAML(name Name) int {
+	if name == Expect {
+		return maxExpectations
+	}
+	return maxYAML
+}
+
+// parseYAML reads one YAML document of at most so many bytes.
+func parseYAML(file string, data []byte, most int) (document *Document) {
 	document = &Document{file: file}
 	start := place{1, 1}
 	reader := &yamlReader{document: document}
@@ -31,8 +42,8 @@ func parseYAML(file string, data []byte) (document *Document) {
 			document.add(start, nil, "not YAML: its parser can't read it: "+printable(fmt.Sprint(panicked)))
 		}
 	}()
-	if len(data) > maxYAML {
-		document.add(start, nil, fmt.Sprintf("%d bytes; at most %d are read", len(data), maxYAML))
+	if len(data) > most {
+		document.add(start, nil, fmt.Sprintf("%d bytes; at most %d are read", len(data), most))
 		return document
 	}
 	if brackets := bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")); brackets > maxBrackets {
@@ -73,7 +84,7 @@ func parseYAML(file string, data []byte) (document *Document) {
 	return document
 }
 
-const noAliases = "anchors, aliases and merges are not taken here: write it out"
+const noAliases = "anchors, aliases and merges are not taken here: write it out; a text that begins with * or & stands in quotation marks"
 
 // yamlReader walks YAML's tree.
 type yamlReader struct{ document *Document }
