@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -38,7 +39,7 @@ func readFlags() flags {
 		case "test.count":
 			read.counted = true
 		case "test.parallel":
-			fmt.Sscan(given.Value.String(), &read.parallel) // a number, or the flag would have been refused
+			read.parallel, _ = strconv.Atoi(given.Value.String()) // anything else the flag refuses
 		}
 	})
 	return read

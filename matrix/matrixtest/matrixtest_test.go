@@ -38,6 +38,7 @@ func attemptedCells(t *testing.T, folder string, withControl bool) (names []stri
 // TestFlagsSelectAsPackageTestingDoes has package testing choose among all names,
 // and compares what is attempted with the same flags.
 func TestFlagsSelectAsPackageTestingDoes(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		flags []string
 		cells int
@@ -81,6 +82,7 @@ func TestFlagsSelectAsPackageTestingDoes(t *testing.T) {
 }
 
 func TestWhatIsLeftOutIsNotPrepared(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	end := inner(t, folder, "green", "-run=TestMatrix/tiny.*,cffi/zero-copy")
 	require.Zero(t, end.code, end.output)
@@ -91,6 +93,7 @@ func TestWhatIsLeftOutIsNotPrepared(t *testing.T) {
 }
 
 func TestNothingIsOpenedForNothing(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	end := inner(t, folder, "green", "-run=TestMatrix/sbcl")
 	assert.Zero(t, end.code, end.output)
@@ -101,6 +104,7 @@ func TestNothingIsOpenedForNothing(t *testing.T) {
 }
 
 func TestSubtestsSay(t *testing.T) {
+	t.Parallel()
 	const pzmq = "tiny@one,pzmq/zero-copy/wire/plain"
 	for _, test := range []struct {
 		scenario, cell, status string
@@ -156,11 +160,13 @@ func TestSubtestsSay(t *testing.T) {
 }
 
 func TestAMisjudgedControlFailsTheWhole(t *testing.T) {
+	t.Parallel()
 	for scenario, text := range map[string]string{
 		"good-control":  "the run is invalid, no verdict of it can be believed: the control controls@one/bad/callback/same-thread/dies must be crash and is pass",
 		"bad-reference": "the run is invalid, no verdict of it can be believed: the control reference@one/libzmq/messaging/req-rep/plain must be pass and is fail: errno 11",
 	} {
 		t.Run(scenario, func(t *testing.T) {
+			t.Parallel()
 			end := inner(t, t.TempDir(), scenario, "-run=TestMatrix/tiny")
 			assert.Equal(t, 1, end.code)
 			assert.Equal(t, "FAIL", end.status["TestMatrix"])
@@ -170,6 +176,7 @@ func TestAMisjudgedControlFailsTheWhole(t *testing.T) {
 }
 
 func TestIfNothingCanBeHadTheTestIsSkipped(t *testing.T) {
+	t.Parallel()
 	end := inner(t, t.TempDir(), "only-not-run")
 	assert.Zero(t, end.code, end.output)
 	assert.Equal(t, "SKIP", end.status["TestMatrix"])
@@ -179,6 +186,7 @@ func TestIfNothingCanBeHadTheTestIsSkipped(t *testing.T) {
 }
 
 func TestShortLeavesOneFeatureOfEachGroup(t *testing.T) {
+	t.Parallel()
 	end := inner(t, t.TempDir(), "green", "-short")
 	require.Zero(t, end.code, end.output)
 	var names []string
@@ -191,12 +199,14 @@ func TestShortLeavesOneFeatureOfEachGroup(t *testing.T) {
 }
 
 func TestOptionsChooseCells(t *testing.T) {
+	t.Parallel()
 	end := inner(t, t.TempDir(), "chosen")
 	require.Zero(t, end.code, end.output)
 	assert.Equal(t, []string{"tiny@one,pzmq/messaging/req-rep/plain"}, end.cells(""))
 }
 
 func TestAMistakeFailsBeforeAnythingIsPrepared(t *testing.T) {
+	t.Parallel()
 	for scenario, text := range map[string]string{
 		"no-such":   `no binding matches "pzqm"; did you mean pzmq?`,
 		"no-engine": `there is no runtime "dokcer"; there are fake, and auto for the first of them that can be used`,
@@ -212,12 +222,14 @@ func TestAMistakeFailsBeforeAnythingIsPrepared(t *testing.T) {
 }
 
 func TestRunIsCalledOnceInATest(t *testing.T) {
+	t.Parallel()
 	end := inner(t, t.TempDir(), "twice", "-run=TestMatrix/tiny@one,pzmq$")
 	assert.Equal(t, 1, end.code)
 	assert.Contains(t, end.output, "5 of 5 cells were measured and have no subtest: is matrixtest.Run called twice in TestMatrix?")
 }
 
 func TestAttemptsAreReusedUntilCounted(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	const one = "-run=TestMatrix/tiny@one,pzmq/zero-copy"
 	attempts := func(flags ...string) []string {
@@ -233,6 +245,7 @@ func TestAttemptsAreReusedUntilCounted(t *testing.T) {
 }
 
 func TestExpectationsHold(t *testing.T) {
+	t.Parallel()
 	const rule = "schema: zmqmatrix/expect/v1\nrules:\n  - cells: tiny/pzmq/zero-copy/wire\n    outcome: %s\n    reason: the array moves\n    issue: https://example.org/7\n%s"
 	const cell = "TestMatrix/tiny@one,pzmq/zero-copy/wire/plain"
 	for _, test := range []struct {
@@ -275,8 +288,9 @@ func TestExpectationsHold(t *testing.T) {
 }
 
 func TestARunEndsBeforeTheDeadline(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
-	end := inner(t, folder, "slow", "-timeout=4s")
+	end := inner(t, folder, "slow", "-timeout=10s")
 	assert.Equal(t, 1, end.code)
 	assert.NotContains(t, end.output, "panic: test timed out")
 	assert.Contains(t, end.output, "stopped in time before go test's -timeout, with ")
@@ -301,6 +315,7 @@ func TestARunEndsBeforeTheDeadline(t *testing.T) {
 }
 
 func TestHowMuchIsLeftForCleanUp(t *testing.T) {
+	t.Parallel()
 	for left, grace := range map[time.Duration]time.Duration{
 		10 * time.Minute: 30 * time.Second,
 		time.Minute:      leastGrace,
@@ -312,6 +327,7 @@ func TestHowMuchIsLeftForCleanUp(t *testing.T) {
 }
 
 func TestASignalStopsCleanlyAndEndsTheProcess(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	command := innerCommand(t, folder, "slow", "-run=TestMatrix/pzmq/messaging")
 	var output strings.Builder
@@ -331,6 +347,7 @@ func TestASignalStopsCleanlyAndEndsTheProcess(t *testing.T) {
 }
 
 func TestFailFastEndsTheRun(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	// What hangs comes after the failure in the subtests' order.
 	scenario := "fails-then-hangs"
@@ -342,6 +359,7 @@ func TestFailFastEndsTheRun(t *testing.T) {
 }
 
 func TestParallelIsHowManyAttemptsAreMadeAtOnce(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	end := inner(t, folder, "green", "-parallel=1")
 	require.Zero(t, end.code, end.output)
@@ -354,6 +372,7 @@ func TestParallelIsHowManyAttemptsAreMadeAtOnce(t *testing.T) {
 }
 
 func TestArtifactsHaveTheEvidence(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	end := inner(t, folder, "crash", "-artifacts", "-outputdir="+folder)
 	assert.Equal(t, 1, end.code)
@@ -368,6 +387,7 @@ func TestArtifactsHaveTheEvidence(t *testing.T) {
 }
 
 func TestOldRunsOfTestsAreRemoved(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	runs := filepath.Join(folder, "zmqmatrix-results", "runs")
 	for i := range keptRuns + 3 {

@@ -22,6 +22,9 @@ var (
 // containers take a second or two each to be removed, and the engine may be slow.
 const leastGrace = 15 * time.Second
 
+// signalTime is more than a signal needs to end the process.
+const signalTime = time.Second
+
 // graceOf is how long before its deadline a run of which so much is left is
 // stopped.
 func graceOf(left time.Duration) time.Duration {
@@ -64,8 +67,11 @@ func stoppable(t *testing.T) (ctx context.Context, stop func(cause error), relea
 		stop(nil)
 		forget()
 		if received, interrupted := <-caught; interrupted {
-			// It can't fail for one's own process.
+			// It can't fail for one's own process. What handles the signal is another
+			// thread; the tests are not to go on until it has, unless somebody else
+			// has taken the signal for theirs.
 			_ = syscall.Kill(os.Getpid(), received.(syscall.Signal))
+			<-time.After(signalTime)
 		}
 	}
 }
