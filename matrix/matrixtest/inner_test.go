@@ -128,6 +128,7 @@ var scenarios = map[string]scenario{
 	"no-such":          {options: Options{Bindings: []string{"pzqm"}}},
 	"twice":            {calls: 2},
 	"no-engine":        {options: Options{Runtime: "dokcer"}},
+	"less-than-none":   {options: Options{Repeat: -1}},
 }
 
 // scripted is an engine that plays the scenario.

@@ -183,6 +183,9 @@ var errNothing = errors.New("no cell is left")
 
 // plan chooses the cells for the test of that name.
 func (h house) plan(test string, options Options, flags flags) (*planned, error) {
+	if options.Repeat < 0 {
+		return nil, fmt.Errorf("Options.Repeat is %d: want at least 1, or 0 for until it is decided", options.Repeat)
+	}
 	root, found, err := h.load()
 	if err != nil {
 		return nil, err

@@ -208,8 +208,9 @@ func TestOptionsChooseCells(t *testing.T) {
 func TestAMistakeFailsBeforeAnythingIsPrepared(t *testing.T) {
 	t.Parallel()
 	for scenario, text := range map[string]string{
-		"no-such":   `no binding matches "pzqm"; did you mean pzmq?`,
-		"no-engine": `there is no runtime "dokcer"; there are fake, and auto for the first of them that can be used`,
+		"less-than-none": "Options.Repeat is -1: want at least 1",
+		"no-such":        `no binding matches "pzqm"; did you mean pzmq?`,
+		"no-engine":      `there is no runtime "dokcer"; there are fake, and auto for the first of them that can be used`,
 	} {
 		t.Run(scenario, func(t *testing.T) {
 			folder := t.TempDir()
