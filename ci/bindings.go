@@ -3,10 +3,10 @@ package ci
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 )
 
 // bindingFlags say where bindings that come from elsewhere are taken from.
@@ -16,66 +16,11 @@ type bindingFlags struct {
 
 // trees reads the folders that were named.
 func (f bindingFlags) trees(targets []matrix.Target) (map[string]*source.Tree, error) {
-	trees := map[string]*source.Tree{}
-	for _, name := range slices.Sorted(maps.Keys(f.BindingSource)) {
-		systems, err := systemsOf(targets, name)
-		if err != nil {
-			return nil, err
-		}
-		if trees[name], err = source.Read(f.BindingSource[name], "", systems...); err != nil {
-			return nil, usagef("--binding-source %s: %w", name, err)
-		}
+	trees, err := measure.ReadBindings(targets, f.BindingSource)
+	if err != nil {
+		return nil, usagef("--binding-source %w", err)
 	}
 	return trees, nil
-}
-
-// systemsOf are the systems that targets load for the binding.
-func systemsOf(targets []matrix.Target, name string) ([]string, error) {
-	var systems, elsewhere []string
-	own := false
-	for _, target := range targets {
-		for _, binding := range target.Bindings {
-			if binding.System != "" {
-				elsewhere = append(elsewhere, binding.Name)
-			}
-			switch {
-			case binding.Name != name:
-			case binding.System == "":
-				own = true
-			default:
-				systems = append(systems, binding.System)
-			}
-		}
-	}
-	if len(systems) > 0 {
-		slices.Sort(systems)
-		return slices.Compact(systems), nil
-	}
-	slices.Sort(elsewhere)
-	elsewhere = slices.Compact(elsewhere)
-	problem := "no target has a binding of that name"
-	if own {
-		problem = "that binding is the project's own"
-	}
-	switch nearest := matrix.Nearest(name, elsewhere); {
-	case len(nearest) > 0:
-		problem += "; did you mean " + strings.Join(nearest, " or ") + "?"
-	case len(elsewhere) > 0:
-		problem += "; those that come from elsewhere are " + strings.Join(elsewhere, ", ")
-	}
-	return nil, usagef("--binding-source %s: %s", name, problem)
-}
-
-// origins are the trees as a run's header has them.
-func origins(trees map[string]*source.Tree) map[string]matrix.Source {
-	if len(trees) == 0 {
-		return nil
-	}
-	found := map[string]matrix.Source{}
-	for name, tree := range trees {
-		found[name] = tree.Source
-	}
-	return found
 }
 
 // resumeTrees reads the folders that a run began with, or those that are named

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
@@ -76,8 +77,8 @@ func killRunner(t *testing.T) func(*rand.Rand, *eventsRun) bool {
 // was disturbed, once it is complete its record holds every attempt that ended,
 // once, its verdicts are those of an undisturbed one, and nothing of it is left.
 func (c chaos) disturb(t *testing.T) {
-	measure := append([]string{"run", "--json", "--target", "c", "--feature", "messaging,callback/same-thread", "--repeat", "8", "--seed", "1"}, c.flags...)
-	undisturbed := c.start(append(measure, "--out", "undisturbed")...)
+	arguments := append([]string{"run", "--json", "--target", "c", "--feature", "messaging,callback/same-thread", "--repeat", "8", "--seed", "1"}, c.flags...)
+	undisturbed := c.start(append(arguments, "--out", "undisturbed")...)
 	_, status := undisturbed.end(t)
 	require.Zero(t, status, "%s", undisturbed.stderr.String())
 	want := verdictsOf(t, filepath.Join(c.root, "undisturbed"))
@@ -94,7 +95,7 @@ func (c chaos) disturb(t *testing.T) {
 	done := map[string]int{}
 	for round, times := 0, c.times; times > 0; round++ {
 		out := "disturbed-" + strconv.Itoa(round)
-		args := append(measure, "--out", out, "--fresh")
+		args := append(arguments, "--out", out, "--fresh")
 		recorded := map[matrix.Cell]map[int]time.Time{}
 		for complete := false; !complete; {
 			run := c.start(args...)
@@ -124,7 +125,7 @@ func (c chaos) disturb(t *testing.T) {
 			require.Contains(t, []int{-1, exitOK, exitHarness}, status, "%s", run.stderr.String())
 			require.Eventually(t, func() bool { return len(c.left()) == 0 }, time.Minute, 20*time.Millisecond, "%v", c.left())
 
-			records, err := filepath.Glob(filepath.Join(c.root, out, "runs", "*", recordName))
+			records, err := filepath.Glob(filepath.Join(c.root, out, "runs", "*", measure.RecordName))
 			require.NoError(t, err)
 			if len(records) == 0 {
 				continue // ended before anything was recorded
@@ -152,14 +153,14 @@ func (c chaos) disturb(t *testing.T) {
 			switch {
 			case state.Header.Run == "":
 				require.NoError(t, os.RemoveAll(filepath.Join(c.root, out)))
-				args, recorded = append(measure, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
+				args, recorded = append(arguments, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
 			case state.Footer == nil:
 				args, recorded = []string{"run", "--json", "--resume", "last", "--out", out}, now
 			case state.Footer.Counts[matrix.Error] > 0:
 				require.Equal(t, exitHarness, status, "%s", run.stderr.String())
 				require.Positive(t, last.Footer.Counts[matrix.Error])
 				require.NoError(t, os.RemoveAll(filepath.Join(c.root, out)))
-				args, recorded = append(measure, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
+				args, recorded = append(arguments, "--out", out, "--fresh"), map[matrix.Cell]map[int]time.Time{}
 			default:
 				complete = true
 			}

@@ -7,25 +7,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
-	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/zmqmatrix/zmqmatrix/containers/docker"
-	"github.com/zmqmatrix/zmqmatrix/containers/local"
 	"github.com/zmqmatrix/zmqmatrix/containers/release"
-	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/matrix/feature"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
@@ -39,8 +35,8 @@ const (
 	exitMisjudged   = 5 // the controls: the run is invalid
 	exitStatusTable = `Exit status:
   0  the run is complete and its controls came out right. Red cells are results,
-     not failures: without expectations there are no unexpected verdicts
-  1  with --repeat-run, runs differ on a verdict
+     not failures: ` + "`zmqmatrix gate`" + ` holds them to expectations
+  1  with --repeat-run, runs differ on a verdict; diff: the two do
   2  the command line is wrong
   3  the harness or the environment failed: cells of the outcome error, no
      engine, a full disk; also after Ctrl-C
@@ -80,28 +76,10 @@ func exitStatus(err error) int {
 // runtimes, and a small catalogue.
 type house struct {
 	catalogue []matrix.Feature
-	engines   []engine // in the order in which "auto" tries them
+	engines   []measure.Engine // in the order in which "auto" tries them
 	version   string
+	now       func() time.Time
 	out, err  *os.File
-}
-
-// engine is a runtime that can be chosen.
-type engine struct {
-	name      string
-	available func(context.Context) error // nil error: "auto" may choose it
-	open      func(context.Context, openOptions) (matrix.Runtime, error)
-}
-
-// openOptions are what every runtime is opened with.
-type openOptions struct {
-	Root     string // of the checkout
-	CacheDir string
-	RunID    string
-	Log      io.Writer
-	Sources  map[string]*source.Tree // of bindings that were given a folder, by their names
-	Cores    bool                    // probes may leave core files
-	// For docker alone; see engineFlags.
-	CopyBuilds, StaleArchive bool
 }
 
 // engineFlags choose where clients run.
@@ -111,9 +89,9 @@ type engineFlags struct {
 	StaleArchive bool   `help:"docker: accept a Debian suite whose archive is past its validity date."`
 }
 
-func (f engineFlags) options(options openOptions) openOptions {
-	options.CopyBuilds, options.StaleArchive = f.CopyBuilds, f.StaleArchive
-	return options
+// options are the engines' own; the others are the run's.
+func (f engineFlags) options() measure.OpenOptions {
+	return measure.OpenOptions{CopyBuilds: f.CopyBuilds, StaleArchive: f.StaleArchive}
 }
 
 // archiveFlag names upstream release files that targets are made from.
@@ -126,7 +104,7 @@ func (f archiveFlag) keep(known []matrix.Target) error {
 	if len(f.Archive) == 0 {
 		return nil
 	}
-	cache, err := cacheDir()
+	cache, err := measure.CacheDir()
 	if err != nil {
 		return err
 	}
@@ -172,77 +150,8 @@ func archiveNamed(known []matrix.Target, name string) (matrix.Archive, error) {
 
 // Main runs the command and returns its exit status.
 func Main(ctx context.Context, args []string, out, err *os.File) int {
-	h := &house{
-		catalogue: feature.All(),
-		engines: []engine{
-			{"docker", docker.Available, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
-				return docker.New(ctx, docker.Options{
-					Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Copy: o.CopyBuilds, StaleArchive: o.StaleArchive, Sources: o.Sources, Cores: o.Cores,
-				})
-			}},
-			{"local", func(context.Context) error { return nil }, func(ctx context.Context, o openOptions) (matrix.Runtime, error) {
-				return local.New(ctx, local.Options{Root: o.Root, CacheDir: o.CacheDir, RunID: o.RunID, Log: o.Log, Sources: o.Sources, Cores: o.Cores})
-			}},
-		},
-		version: toolVersion(), out: out, err: err,
-	}
+	h := &house{catalogue: feature.All(), engines: measure.Engines(), version: measure.Version(), now: time.Now, out: out, err: err}
 	return h.main(ctx, args)
-}
-
-// toolVersion is the version that the Go toolchain stamped into the build.
-func toolVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return develVersion
-	}
-	return versionOf(info)
-}
-
-// develVersion is of a build that says nothing of where it comes from, such as
-// one by a plain go run.
-const develVersion = "(devel)"
-
-// dirtySuffix marks a build of a tree with changes that are not committed.
-const dirtySuffix = "+dirty"
-
-// versionOf is a release or pseudo-version; of a checkout that the toolchain
-// gave none, its revision.
-func versionOf(info *debug.BuildInfo) string {
-	if info.Main.Version != "" && info.Main.Version != develVersion {
-		return info.Main.Version
-	}
-	settings := map[string]string{}
-	for _, setting := range info.Settings {
-		settings[setting.Key] = setting.Value
-	}
-	revision := settings["vcs.revision"]
-	if revision == "" {
-		return develVersion
-	}
-	version := "devel-" + revision[:min(len(revision), 12)]
-	if settings["vcs.modified"] == "true" {
-		version += dirtySuffix
-	}
-	return version
-}
-
-// unreleased are the versions of builds from a checkout: no revision known, a
-// revision, or a pseudo-version; a changed release is one too.
-var unreleased = regexp.MustCompile(`^\(devel\)$|^devel-|[-.][0-9]{14}-[0-9a-f]{12}|\+dirty$`)
-
-// mayResume reports whether a run that one version made may go on with another.
-// Besides the same version that is, within a checkout, a build that does not
-// know its revision, and one of the same revision with changes that are not
-// committed: somebody who mends a probe goes on with the run. What must not be
-// mixed then is told apart by the plan's digest and the attempts' keys.
-func mayResume(made, now string) bool {
-	if made == now {
-		return true
-	}
-	if !unreleased.MatchString(made) || !unreleased.MatchString(now) {
-		return false
-	}
-	return made == develVersion || now == develVersion || strings.TrimSuffix(made, dirtySuffix) == strings.TrimSuffix(now, dirtySuffix)
 }
 
 // grammar is the whole command line.
@@ -250,21 +159,27 @@ type grammar struct {
 	JSON    bool             `name:"json" help:"Print JSON on standard output; text for people goes to standard error."`
 	Version kong.VersionFlag `help:"Print the version."`
 
-	Run     runCommand     `cmd:"" help:"Measure: start the clients, attempt every cell, judge, and write the results."`
-	List    listCommand    `cmd:"" help:"List targets, bindings, features and techniques, or the cells a run would have."`
-	Show    showCommand    `cmd:"" help:"Print the table of a run."`
-	Explain explainCommand `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
-	Replay  replayCommand  `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
-	Merge   mergeCommand   `cmd:"" help:"Join results of several runs, and those that contributors signed."`
-	Results resultsCommand `cmd:"" help:"Contribute a run: make a key, sign, verify."`
-	Doctor  doctorCommand  `cmd:"" help:"Say what works here, what does not, and the command that mends it."`
+	Run       runCommand       `cmd:"" help:"Measure: start the clients, attempt every cell, judge, and write the results."`
+	Plan      planCommand      `cmd:"" help:"Print what a run would have and is expected to take, and cut it into shards for several machines."`
+	List      listCommand      `cmd:"" help:"List targets, bindings, features and techniques, or the cells a run would have."`
+	Show      showCommand      `cmd:"" help:"Print the table of a run."`
+	Explain   explainCommand   `cmd:"" help:"Say why a cell has its verdict: requirement, attempts, evidence, dossier."`
+	Replay    replayCommand    `cmd:"" help:"Attempt one cell now, and print all that is seen of it."`
+	Gate      gateCommand      `cmd:"" help:"Hold results to what is known of them, for CI: unexpected verdicts break the build."`
+	Diff      diffCommand      `cmd:"" help:"Compare two runs: what broke, what was mended, and what else differs."`
+	History   historyCommand   `cmd:"" help:"Say how a cell's verdict came about, over all that was published."`
+	Merge     mergeCommand     `cmd:"" help:"Join results of several runs, and those that contributors signed."`
+	Publish   publishCommand   `cmd:"" help:"Write the published results as a static site."`
+	ServeSite serveSiteCommand `cmd:"" help:"Show the site on this machine."`
+	Results   resultsCommand   `cmd:"" help:"Contribute a run: make a key, sign, verify."`
+	Doctor    doctorCommand    `cmd:"" help:"Say what works here, what does not, and the command that mends it."`
 }
 
 // runtimeNames are the values of --runtime.
 func (h *house) runtimeNames() string {
-	names := []string{"auto"}
+	names := []string{measure.Auto}
 	for _, engine := range h.engines {
-		names = append(names, engine.name)
+		names = append(names, engine.Name)
 	}
 	return strings.Join(names, ",")
 }
@@ -345,20 +260,6 @@ func (s *session) sources() (found sources, err error) {
 	return found, err
 }
 
-// cacheDir is where runtimes keep what may be thrown away: builds, base
-// images' archives.
-func cacheDir() (string, error) {
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("finding a cache directory: %w; set HOME or XDG_CACHE_HOME", err)
-	}
-	dir := filepath.Join(base, "zmqmatrix")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("making the cache directory: %w", err)
-	}
-	return dir, nil
-}
-
 // selectionFlags choose cells.
 type selectionFlags struct {
 	Target    []string `help:"Targets: sbcl, sbcl@trixie, '*@*'. Without a variant the default one is meant." placeholder:"GLOB"`
@@ -373,40 +274,8 @@ func (f selectionFlags) selection() matrix.Selection {
 	return matrix.Selection{Targets: f.Target, Bindings: f.Binding, Features: f.Feature, Techniques: f.Technique, AllVariants: f.AllVariants}
 }
 
-// empty tells a selection that leaves out no client, feature or technique;
-// further variants leave out none.
-func (f selectionFlags) empty() bool {
-	return len(f.Target)+len(f.Binding)+len(f.Feature)+len(f.Technique) == 0
-}
-
-// mendOf takes the command that mends it off an engine's error, whose line
-// begins with "Run: ".
-func mendOf(err error) (problem, mend string) {
-	problem, advice, _ := strings.Cut(err.Error(), "\n")
-	return problem, strings.TrimPrefix(advice, "Run: ")
-}
-
 // chooseEngine picks a runtime by name, or the first that is available, and
 // says why in one line.
-func (s *session) chooseEngine(name string) (engine, string, error) {
-	var reasons string
-	for _, engine := range s.engines {
-		if name != "auto" && name != engine.name {
-			continue
-		}
-		err := engine.available(s)
-		switch {
-		case err == nil && name != "auto":
-			return engine, "runtime " + engine.name + ", as asked", nil
-		case err == nil && reasons == "":
-			return engine, "runtime " + engine.name + ": it answers, and isolates clients best", nil
-		case err == nil:
-			return engine, "runtime " + engine.name + ", because " + reasons, nil
-		case name != "auto":
-			return engine, "", fmt.Errorf("the runtime %s can't be used: %w\n`zmqmatrix doctor` says what is missing, `--runtime auto` takes another", engine.name, err)
-		}
-		problem, _ := mendOf(err)
-		reasons += engine.name + " can't be used: " + problem
-	}
-	return engine{}, "", fmt.Errorf("no runtime can be used: %s; `zmqmatrix doctor` says what is missing", reasons)
+func (s *session) chooseEngine(name string) (measure.Engine, string, error) {
+	return measure.Choose(s, s.engines, name)
 }

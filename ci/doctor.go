@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
@@ -73,6 +74,11 @@ var hostTools = []hostTool{
 	{"gcc", []string{"local"}, []string{"gcc", "libc6-dev"}, "builds the endpoint, the C client and the fixture", onPath("gcc")},
 	{"libzmq", []string{"local"}, []string{"libzmq3-dev", "pkg-config"}, "libzmq's headers, for the endpoint and the clients", libzmqHeaders},
 	{"gdb", []string{"local"}, []string{"gdb-minimal"}, "takes the C backtraces of crashes; without it dossiers have none", onPath("gdb")},
+}
+
+// testTools are what only the project's own tests need.
+var testTools = []hostTool{
+	{"chromium", nil, []string{"chromium", "fonts-dejavu-core"}, "reads the published site as people do", onPath("chromium")},
 }
 
 func libzmqHeaders(ctx context.Context) error {
@@ -136,23 +142,27 @@ func (c *doctorCommand) diagnose(s *session, from sources) diagnosis {
 	if err != nil {
 		found.Why = err.Error()
 	}
-	found.Runtime = picked.name
+	found.Runtime = picked.Name
 	needed := func(runtime string) bool {
-		return c.ForTests || runtime == c.Runtime || c.Runtime == "auto" && runtime == picked.name
+		return c.ForTests || runtime == c.Runtime || c.Runtime == "auto" && runtime == picked.Name
 	}
 	for _, engine := range s.engines {
 		check := check{
-			Name: "runtime " + engine.name, OK: true, Detail: "can be used",
-			Needed: engine.name == c.Runtime || engine.name == picked.name || c.ForTests && os.Getenv("CI") == "true",
+			Name: "runtime " + engine.Name, OK: true, Detail: "can be used",
+			Needed: engine.Name == c.Runtime || engine.Name == picked.Name || c.ForTests && os.Getenv("CI") == "true",
 		}
-		if err := engine.available(s); err != nil {
+		if err := engine.Available(s); err != nil {
 			check.OK = false
-			check.Detail, check.Mend = mendOf(err)
+			check.Detail, check.Mend = measure.MendOf(err)
 		}
 		found.Checks = append(found.Checks, check)
 	}
-	for _, tool := range hostTools {
-		check := check{Name: tool.name, OK: true, Needed: slices.ContainsFunc(tool.runtimes, needed), Detail: tool.why}
+	tools := hostTools
+	if c.ForTests {
+		tools = slices.Concat(hostTools, testTools)
+	}
+	for _, tool := range tools {
+		check := check{Name: tool.name, OK: true, Needed: c.ForTests || slices.ContainsFunc(tool.runtimes, needed), Detail: tool.why}
 		if err := tool.test(s); err != nil {
 			check.OK, check.Detail, check.Packages = false, tool.why+": "+err.Error(), tool.packages
 			check.Mend = aptGet(tool.packages)
@@ -162,12 +172,12 @@ func (c *doctorCommand) diagnose(s *session, from sources) diagnosis {
 	for _, target := range from.targets {
 		found.Checks = append(found.Checks, checkTarget(target, needed("local")))
 	}
-	found.Checks = append(found.Checks, checkFolder("builds", cacheRoom, cacheDir),
+	found.Checks = append(found.Checks, checkFolder("builds", cacheRoom, measure.CacheDir),
 		checkFolder("results", recordRoom, func() (string, error) { return writableOut(from) }))
 	if _, err := os.Stat(engineData); err == nil && needed("docker") {
 		found.Checks = append(found.Checks, checkRoom("images", imageRoom, engineData))
 	}
-	found.OK = picked.name != "" && !slices.ContainsFunc(found.Checks, func(check check) bool { return check.Needed && !check.OK })
+	found.OK = picked.Name != "" && !slices.ContainsFunc(found.Checks, func(check check) bool { return check.Needed && !check.OK })
 	return found
 }
 

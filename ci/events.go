@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
-	"github.com/zmqmatrix/zmqmatrix/results"
+	"github.com/zmqmatrix/zmqmatrix/results/history"
 )
 
 // EventsSchema names the version of the lines that `run --json` prints;
@@ -27,6 +27,7 @@ type eventLine struct {
 	Dir        string `json:"dir,omitempty"`
 	Runtime    string `json:"runtime,omitempty"`
 	PlanDigest string `json:"plan_digest,omitempty"`
+	Shard      string `json:"shard,omitempty"` // "2/3"; missing when the whole plan is run
 	Cells      int    `json:"cells,omitempty"`
 
 	Text    string                `json:"text,omitempty"`    // "stage", "preparing", "finished"
@@ -38,8 +39,8 @@ type eventLine struct {
 	Control *matrix.ControlResult `json:"control,omitempty"`
 
 	// "compared"
-	Runs        []string              `json:"runs,omitempty"`
-	Differences *[]results.Difference `json:"differences,omitempty"`
+	Runs        []string                `json:"runs,omitempty"`
+	Differences *[]history.Disagreement `json:"differences,omitempty"`
 
 	// "finished"
 	Footer *matrix.Footer `json:"footer,omitempty"` // missing when the run was stopped

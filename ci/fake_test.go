@@ -15,6 +15,7 @@ import (
 
 	"github.com/zmqmatrix/zmqmatrix/containers/fake"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 )
 
 // TestMain makes the test binary the command zmqmatrix too, with a small
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 //
 //	FAKE_DOCKER=down       no engine answers
 //	FAKE_VERSION           version of the command
+//	FAKE_TODAY             the day, 2026-11-27
 //	FAKE_LOG=FILE          a line for every attempt that is begun
 //	FAKE_SLOW=DURATION     what an attempt takes
 //	FAKE_STUBBORN=1        an attempt does not end when it is told to
@@ -48,8 +50,8 @@ func fakeHouse(env func(string) string) *house {
 	if version == "" {
 		version = "v1.0.0"
 	}
-	open := func(name string) func(context.Context, openOptions) (matrix.Runtime, error) {
-		return func(_ context.Context, options openOptions) (matrix.Runtime, error) {
+	open := func(name string) func(context.Context, measure.OpenOptions) (matrix.Runtime, error) {
+		return func(_ context.Context, options measure.OpenOptions) (matrix.Runtime, error) {
 			fmt.Fprintf(options.Log, "%s engine opened\n", name)
 			if path := env("FAKE_OPEN"); path != "" {
 				if err := os.WriteFile(path, nil, 0o644); err != nil {
@@ -61,16 +63,22 @@ func fakeHouse(env func(string) string) *house {
 	}
 	return &house{
 		catalogue: fakeCatalogue(),
-		engines: []engine{
-			{"docker", func(context.Context) error {
+		engines: []measure.Engine{
+			{Name: "docker", Available: func(context.Context) error {
 				if env("FAKE_DOCKER") == "down" {
 					return errors.New("no engine answers at /var/run/docker.sock\nRun: sudo systemctl start docker")
 				}
 				return nil
-			}, open("docker")},
-			{"local", func(context.Context) error { return nil }, open("local")},
+			}, Open: open("docker")},
+			{Name: "local", Available: func(context.Context) error { return nil }, Open: open("local")},
 		},
 		version: version, out: os.Stdout, err: os.Stderr,
+		now: func() time.Time {
+			if day, err := time.Parse(time.DateOnly, env("FAKE_TODAY")); err == nil {
+				return day
+			}
+			return time.Now()
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package ci
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -61,7 +62,7 @@ func (c *listCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if c.empty() && c.What != "cells" {
+	if !c.selection().Partial() && c.What != "cells" {
 		// Everything that exists, not only what is measured by default.
 		if plan, err = matrix.MakePlan(from.targets, s.catalogue, matrix.Selection{Targets: []string{"*@*"}}); err != nil {
 			return err
@@ -142,6 +143,19 @@ func (l listing) only(part string) listing {
 	return listing{Cells: l.Cells}
 }
 
+// writeTable writes rows in columns, indented.
+func writeTable(out io.Writer, rows int, row func(i int) []string) {
+	tabs := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for i := range rows {
+		cells := row(i)
+		for j := range cells {
+			cells[j] = printable(cells[j])
+		}
+		fmt.Fprintln(tabs, strings.TrimRight("  "+strings.Join(cells, "\t"), "\t "))
+	}
+	tabs.Flush()
+}
+
 func (l listing) text() string {
 	var out strings.Builder
 	table := func(title string, rows int, row func(i int) []string) {
@@ -154,15 +168,7 @@ func (l listing) text() string {
 		if title != "" {
 			fmt.Fprintln(&out, title)
 		}
-		tabs := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-		for i := range rows {
-			cells := row(i)
-			for j := range cells {
-				cells[j] = printable(cells[j])
-			}
-			fmt.Fprintln(tabs, strings.TrimRight("  "+strings.Join(cells, "\t"), "\t "))
-		}
-		tabs.Flush()
+		writeTable(&out, rows, row)
 	}
 	table("targets", len(l.Targets), func(i int) []string {
 		t := l.Targets[i]

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
@@ -223,7 +224,7 @@ func TestKillLosesNoFinishedAttempt(t *testing.T) {
 				events--
 			}
 			if record == "" && line.Event == "started" {
-				record = filepath.Join(line.Dir, recordName)
+				record = filepath.Join(line.Dir, measure.RecordName)
 			}
 			if complete = line.Event == "finished"; complete || !more {
 				break
@@ -279,7 +280,7 @@ func TestKillLosesNoFinishedAttempt(t *testing.T) {
 
 // verdictsOf are the verdicts of the one run in an out directory.
 func verdictsOf(t *testing.T, out string) map[matrix.Cell]matrix.Outcome {
-	records, err := filepath.Glob(filepath.Join(out, "runs", "*", recordName))
+	records, err := filepath.Glob(filepath.Join(out, "runs", "*", measure.RecordName))
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	verdicts := map[matrix.Cell]matrix.Outcome{}

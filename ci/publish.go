@@ -8,13 +8,16 @@ import (
 	"golang.org/x/term"
 
 	"github.com/zmqmatrix/zmqmatrix/results"
+	"github.com/zmqmatrix/zmqmatrix/results/history"
 )
 
 // publish writes results/published and the README's table from a complete run.
 func publish(s *session, run *runPlan, record string) error {
-	asked := run.header.Selection
-	if selection := (selectionFlags{Target: asked.Targets, Binding: asked.Bindings, Feature: asked.Features, Technique: asked.Techniques}); !selection.empty() {
-		return usagef("not published: run %s had a selection; --publish writes the results of a full run", run.header.Run)
+	if run.Header.Selection.Partial() {
+		return usagef("not published: run %s had a selection; --publish writes the results of a full run", run.Header.Run)
+	}
+	if shard := run.Header.Shard; shard != nil {
+		return usagef("not published: run %s is shard %s; `zmqmatrix merge --publish` with all shards writes the results of a full run", run.Header.Run, shard)
 	}
 	published, err := results.Publish(record, s.catalogue, run.targets)
 	if err != nil {
@@ -36,10 +39,10 @@ func publish(s *session, run *runPlan, record string) error {
 	return writePublication(s, run.sources, published)
 }
 
-// writePublication writes results/published and the README's table.
+// writePublication writes results/published, the README's table and the history.
 func writePublication(s *session, from sources, published results.Published) error {
-	// The README is looked at first: what is published and its table change
-	// together or not at all.
+	// The README and the history are looked at first: what is published, its
+	// table and its entry change together or not at all.
 	readme := filepath.Join(from.root, "README.md")
 	text, err := os.ReadFile(readme)
 	if err != nil {
@@ -49,6 +52,10 @@ func writePublication(s *session, from sources, published results.Published) err
 	if err != nil {
 		return fmt.Errorf("not published: putting the table into %s: %w", readme, err)
 	}
+	addition, err := history.Prepare(from.historyFolder(), published)
+	if err != nil {
+		return fmt.Errorf("not published: %w", err)
+	}
 	folder := filepath.Join(from.root, "results", "published")
 	if err := writeResults(folder, publishedNames, published); err != nil {
 		return err
@@ -56,7 +63,13 @@ func writePublication(s *session, from sources, published results.Published) err
 	if err := results.ReplaceFile(readme, replaced); err != nil {
 		return err
 	}
+	if err := addition.Write(); err != nil {
+		return err
+	}
 	fmt.Fprintf(s.err, "published: %s and the table of %s\n", folder, readme)
+	if addition.Path != "" {
+		fmt.Fprintf(s.err, "history: %s\n", addition.Path)
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
@@ -129,7 +130,7 @@ func run(cmd *exec.Cmd) ended {
 
 // verdictsIn are the verdicts of the one run in a tree, by binding and feature.
 func verdictsIn(t *testing.T, root string) map[string]matrix.Verdict {
-	records, err := filepath.Glob(filepath.Join(root, "results", "runs", "*", recordName))
+	records, err := filepath.Glob(filepath.Join(root, "results", "runs", "*", measure.RecordName))
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	verdicts := map[string]matrix.Verdict{}
@@ -174,7 +175,7 @@ func TestWhatAProbePrintsIsItsVerdict(t *testing.T) {
 		})
 	}
 	assert.NotContains(t, end.stdout+end.stderr, "\x1b")
-	records, err := filepath.Glob(filepath.Join(root, "results", "runs", "*", recordName))
+	records, err := filepath.Glob(filepath.Join(root, "results", "runs", "*", measure.RecordName))
 	require.NoError(t, err)
 	info, err := os.Stat(records[0])
 	require.NoError(t, err)
@@ -226,14 +227,14 @@ func bindingFromElsewhere(t *testing.T, runtime, cache string) {
 	write(t, copied, "src/stand-in.asd", `(asdf:defsystem #:stand-in)`)
 	write(t, copied, "src/version", "0.9")
 	write(t, copied, ".git/HEAD", "ref: refs/heads/work")
-	measure := func() (map[string]matrix.ClientAccount, string) {
+	measured := func() (map[string]matrix.ClientAccount, string) {
 		end := run(realCommand(t, root, cache, nil, "run", "--runtime", runtime, "--binding", "honest,stand-in",
 			"--feature", "callback/same-thread", "--binding-source", "stand-in="+copied))
 		require.Equal(t, exitOK, end.status, "%s", end.stderr)
-		folder := runFolder(filepath.Join(root, "results", "runs"))
-		last, err := folder.find("last")
+		folder := measure.Runs(filepath.Join(root, "results", "runs"))
+		last, err := findRun(folder, "last")
 		require.NoError(t, err)
-		published, err := results.ReadPublished(folder.file(last, publishedName))
+		published, err := results.ReadPublished(folder.File(last, publishedName))
 		require.NoError(t, err)
 		for _, client := range published.Targets {
 			if client.Binding == "stand-in" {
@@ -247,19 +248,19 @@ func bindingFromElsewhere(t *testing.T, runtime, cache string) {
 		for _, cell := range published.Cells {
 			assert.Equal(t, cell.Binding == "stand-in", strings.HasSuffix(cell.Replay, " --binding-source stand-in="+copied), cell.Replay)
 		}
-		return clientsIn(t, folder.file(last, recordName)), end.stderr
+		return clientsIn(t, folder.File(last, measure.RecordName)), end.stderr
 	}
-	first, _ := measure()
+	first, _ := measured()
 	assert.Equal(t, "stand-in,stand-in,0.9", first["stand-in"].Hello.BindingVersion)
 	assert.Equal(t, "honest,,", first["honest"].Hello.BindingVersion, "own bindings share an installation without a source")
 	assert.NotEqual(t, first["honest"].Image, first["stand-in"].Image)
 
-	same, said := measure()
+	same, said := measured()
 	assert.Equal(t, first["stand-in"].Image, same["stand-in"].Image)
 	assert.Contains(t, said, "2 attempts, 2 of them reused")
 
 	write(t, copied, "src/version", "1.0")
-	edited, said := measure()
+	edited, said := measured()
 	assert.Equal(t, "stand-in,stand-in,1.0", edited["stand-in"].Hello.BindingVersion)
 	assert.NotEqual(t, first["stand-in"].Source.Digest, edited["stand-in"].Source.Digest)
 	assert.NotEqual(t, first["stand-in"].Image, edited["stand-in"].Image)
@@ -457,7 +458,7 @@ func TestAReadOnlyDisk(t *testing.T) {
 
 // attempts are the recorded attempts of the one run in an out directory.
 func attempts(t *testing.T, out string) (recorded []time.Time) {
-	records, err := filepath.Glob(filepath.Join(out, "runs", "*", recordName))
+	records, err := filepath.Glob(filepath.Join(out, "runs", "*", measure.RecordName))
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	for line, err := range results.ReadRecord(records[0]) {
@@ -541,10 +542,10 @@ func aDroppedFolder(t *testing.T, runtime, cache string) {
 	end := command("run", "--runtime", runtime, "--feature", "callback/same-thread,messaging/push-pull")
 	require.Equal(t, exitOK, end.status, "%s", end.stderr)
 	assert.Contains(t, end.stdout, "dropped@bookworm")
-	runs := runFolder(filepath.Join(root, "results", "runs"))
-	last, err := runs.find("last")
+	runs := measure.Runs(filepath.Join(root, "results", "runs"))
+	last, err := findRun(runs, "last")
 	require.NoError(t, err)
-	published, err := results.ReadPublished(runs.file(last, publishedName))
+	published, err := results.ReadPublished(runs.File(last, publishedName))
 	require.NoError(t, err)
 	outcomes := map[string]matrix.Outcome{}
 	for _, cell := range published.Cells {

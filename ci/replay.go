@@ -14,6 +14,7 @@ import (
 
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
@@ -77,7 +78,7 @@ func (c *replayCommand) Run(s *session) error {
 		func() {})
 	defer release()
 	err = c.replay(ctx, s, from.root, plan, trees, chosen)
-	var left *leftError
+	var left *measure.LeftError
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, &left) {
 		return errInterrupted
 	}
@@ -141,13 +142,13 @@ func planOfCell(known []matrix.Target, catalogue []matrix.Feature, text string) 
 	return plan, nil
 }
 
-func (c *replayCommand) replay(ctx context.Context, s *session, root string, plan matrix.Plan, trees map[string]*source.Tree, chosen engine) (err error) {
+func (c *replayCommand) replay(ctx context.Context, s *session, root string, plan matrix.Plan, trees map[string]*source.Tree, chosen measure.Engine) (err error) {
 	cell := plan.Clients[0].Cells[0]
-	header := matrix.Header{Run: newRunID(time.Now()), Tool: s.version, Started: time.Now().UTC(), Seed: randomSeed()}
+	header := matrix.Header{Run: measure.NewRunID(time.Now()), Tool: s.version, Started: time.Now().UTC(), Seed: measure.RandomSeed()}
 	if c.Seed != nil {
 		header.Seed = *c.Seed
 	}
-	cache, err := cacheDir()
+	cache, err := measure.CacheDir()
 	if err != nil {
 		return err
 	}
@@ -157,18 +158,15 @@ func (c *replayCommand) replay(ctx context.Context, s *session, root string, pla
 		}
 	}
 	log := &lineWriter{each: func(line string) { fmt.Fprintln(s.err, printable(line)) }}
-	opened, err := chosen.open(ctx, c.options(openOptions{Root: root, CacheDir: cache, RunID: header.Run, Log: log, Sources: trees, Cores: c.Core != ""}))
+	options := c.options()
+	options.Root, options.CacheDir, options.RunID, options.Log, options.Sources = root, cache, header.Run, log, trees
+	options.Cores = c.Core != ""
+	opened, err := chosen.Open(ctx, options)
 	if err != nil {
-		return fmt.Errorf("opening the runtime %s: %w", chosen.name, err)
+		return fmt.Errorf("opening the runtime %s: %w", chosen.Name, err)
 	}
 	watched := &watchedRuntime{Runtime: opened, cell: cell, trace: c.Trace, keep: c.Keep, cores: c.Core}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-		defer cancel()
-		if closeErr := watched.Close(closing); closeErr != nil {
-			err = errors.Join(err, &leftError{closeErr})
-		}
-	}()
+	defer func() { err = measure.Close(ctx, watched, err) }()
 	var verdict *matrix.Verdict
 	var found matrix.Finding // of the last attempt
 	number := 0

@@ -181,12 +181,13 @@ type mergeCommand struct {
 	contributorsFlag
 	Files   []string `arg:"" name:"file" help:"published.json or record.jsonl files: your own first; those of others with their signature beside them, FILE.sig." type:"path"`
 	To      string   `help:"Write the joined results to FILE, and their other forms beside it." placeholder:"FILE.json" type:"path"`
-	Publish bool     `help:"Write results/published and the README's table."`
+	Publish bool     `help:"Write results/published, the README's table and an entry of results/history."`
 }
 
 func (mergeCommand) Help() string {
 	return `Your own results are unsigned: they join if one version of zmqmatrix made them from today's targets and
-features. Signed ones are a contributor's: from them come the clients that your own could not measure, with
+features. Shards become the run that they are parts of: all of them must be there, none twice. Signed
+results are a contributor's: from them come the clients that your own could not measure, with
 the name, day and key of who did. The signed results in results/contributed always join what is published.
 
 Without --to and --publish the table is printed, and nothing is written.`

@@ -2,11 +2,8 @@ package ci
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,9 +13,10 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/results"
+	"github.com/zmqmatrix/zmqmatrix/results/history"
 )
 
 type runCommand struct {
@@ -30,11 +28,14 @@ type runCommand struct {
 	Repeat   int     `help:"Attempt every cell N times. Without it, until it is decided." placeholder:"N"`
 	Seed     *uint64 `help:"What all payloads are made from. Without it, random and recorded." placeholder:"N"`
 	Parallel int     `help:"Attempts at once. Without it, as many as there are cores for, by the CPU time that they take." placeholder:"N"`
-	Resume   string  `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
+	Shard    string  `help:"Run one part of the plan: INDEX/COUNT, such as 2/3. merge joins all of them." placeholder:"I/N"`
+	// Durations are the plan command's too, which has others to fall back on.
+	Durations string `help:"What plan --shards --json printed, for every machine to cut the plan alike; or a record.jsonl or published.json, to cut it by. Without it, by results/published/latest.json." placeholder:"FILE" type:"path"`
+	Resume    string `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
 	// RepeatRun is about whole runs, Repeat about attempts within one.
 	RepeatRun int  `help:"Make N whole runs, each afresh, and report the verdicts on which they differ." placeholder:"N"`
 	Fresh     bool `help:"Reuse no attempt of an earlier run. A run that began so goes on so."`
-	Publish   bool `help:"Write results/published and the README's table, if the run is complete, without a selection, and its controls are right."`
+	Publish   bool `help:"Write results/published, the README's table and an entry of results/history, if the run is complete, without a selection, and its controls are right."`
 }
 
 func (runCommand) Help() string {
@@ -45,25 +46,17 @@ depend on, and says how many.
 Ctrl-C stops cleanly: what finished is recorded and --resume goes on with it. A second Ctrl-C gives up
 at once; what is then left running is swept by the next run.
 
+With --shard it is one part of a run: the clients of some targets, and the controls. The same selection
+and durations give the same parts everywhere; the published results come with the source, and zmqmatrix
+plan --shards N --json makes a file for --durations. The record says which shard it is.
+
 ` + exitStatusTable
 }
-
-// closeLimit bounds the clean-up at the end of a run.
-const closeLimit = 30 * time.Second
-
-// priorRuns is how many earlier runs are searched for attempts to reuse. Each
-// costs reading its record; more than a few back, images have changed.
-const priorRuns = 10
 
 // runPlan is a run that is about to begin or to go on.
 type runPlan struct {
 	sources
-	folder  runFolder
-	header  matrix.Header
-	plan    matrix.Plan
-	trees   map[string]*source.Tree // of bindings, as they were when the run began
-	record  *results.Record
-	resumed *results.State // nil: a new run
+	measure.Run
 }
 
 func (c *runCommand) Run(s *session) error {
@@ -81,23 +74,23 @@ func (c *runCommand) Run(s *session) error {
 // otherwise than well ends it.
 func (c *runCommand) repeatRun(s *session) error {
 	c.Fresh = true
-	var made []results.Published
+	var made []history.Snapshot
 	for range c.RepeatRun {
 		run, err := c.once(s)
 		if err != nil {
 			return err
 		}
-		published, err := results.FromRecord(run.folder.file(run.header.Run, recordName), s.catalogue, run.targets)
+		published, err := results.FromRecord(run.RecordPath(), s.catalogue, run.targets)
 		if err != nil {
-			return fmt.Errorf("reading run %s again: %w", run.header.Run, err)
+			return fmt.Errorf("reading run %s again: %w", run.Header.Run, err)
 		}
-		made = append(made, published)
+		made = append(made, history.SnapshotOf(published))
 	}
-	differences := results.Differences(made...)
+	differences := history.Disagreements(made...)
 	if s.json {
 		var runs []string
-		for _, published := range made {
-			runs = append(runs, published.Run.ID)
+		for _, run := range made {
+			runs = append(runs, run.ID)
 		}
 		var broken error
 		newEventWriter(s.out, func(err error) { broken = err }).write(eventLine{Event: "compared", Time: time.Now(), Runs: runs, Differences: &differences})
@@ -123,14 +116,14 @@ func (c *runCommand) once(s *session) (_ *runPlan, err error) {
 		return nil, err
 	}
 	defer func() {
-		if run.record != nil {
-			err = errors.Join(err, run.record.Close())
+		if run.Record != nil {
+			err = errors.Join(err, run.Record.Close())
 		}
 	}()
 	wanted := c.Runtime
-	if run.resumed != nil {
+	if run.Resumed != nil {
 		// A record holds what one runtime found.
-		wanted = run.header.Runtime
+		wanted = run.Header.Runtime
 	}
 	chosen, why, err := s.chooseEngine(wanted)
 	if err != nil {
@@ -150,10 +143,14 @@ func (c *runCommand) checkFlags() error {
 		return usagef("--repeat-run makes new runs and compares them: leave out --resume and --publish")
 	case c.Parallel < 0:
 		return usagef("--parallel %d: want at least 1", c.Parallel)
-	case c.Publish && c.Resume == "" && !c.empty():
+	case c.Durations != "" && c.Shard == "":
+		return usagef("--durations says where a plan is cut: give --shard too")
+	case c.Publish && c.Shard != "":
+		return usagef("--publish writes the results of a full run, and a shard is a part of one: leave it out, and publish all shards with `zmqmatrix merge --publish`")
+	case c.Publish && c.Resume == "" && c.selection().Partial():
 		return usagef("--publish writes the results of a full run; leave the selection out")
-	case c.Resume != "" && (!c.empty() || c.AllVariants || c.Repeat != 0 || c.Seed != nil):
-		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --all-variants, --repeat and --seed")
+	case c.Resume != "" && (c.selection().Partial() || c.AllVariants || c.Repeat != 0 || c.Seed != nil || c.Shard != ""):
+		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --all-variants, --repeat, --seed and --shard")
 	}
 	return nil
 }
@@ -167,8 +164,8 @@ func (c *runCommand) begin(s *session) (*runPlan, error) {
 	if err := c.keep(from.targets); err != nil {
 		return nil, err
 	}
-	run := &runPlan{sources: from}
-	if run.folder, err = c.folder(from); err != nil {
+	run := &runPlan{sources: from, Run: measure.Run{Root: from.root}}
+	if run.Folder, err = c.folder(from); err != nil {
 		return nil, err
 	}
 	if c.Publish && !from.checkout {
@@ -177,34 +174,36 @@ func (c *runCommand) begin(s *session) (*runPlan, error) {
 	if c.Resume != "" {
 		return run, c.resume(s, run)
 	}
-	run.header = matrix.Header{
-		Run: newRunID(time.Now()), Tool: s.version, Started: time.Now().UTC(),
-		Selection: c.selection(), Repeat: c.Repeat, Fresh: c.Fresh, Seed: randomSeed(),
+	run.Header = matrix.Header{
+		Run: measure.NewRunID(time.Now()), Tool: s.version, Started: time.Now().UTC(),
+		Selection: c.selection(), Repeat: c.Repeat, Fresh: c.Fresh, Seed: measure.RandomSeed(),
 	}
 	if c.Seed != nil {
-		run.header.Seed = *c.Seed
+		run.Header.Seed = *c.Seed
 	}
-	if run.trees, err = c.trees(from.targets); err != nil {
+	if run.Trees, err = c.trees(from.targets); err != nil {
 		return nil, err
 	}
-	run.header.Sources = origins(run.trees)
-	run.plan, err = matrix.MakePlan(from.targets, s.catalogue, run.header.Selection)
+	run.Header.Sources = measure.Origins(run.Trees)
+	if run.Plan, err = matrix.MakePlan(from.targets, s.catalogue, run.Header.Selection); err != nil {
+		return nil, err
+	}
+	if c.Shard == "" {
+		return run, nil
+	}
+	if run.Header.Shard, err = s.shardOf(from, run.Plan, c.Shard, c.Durations); err != nil {
+		return nil, err
+	}
+	run.Plan, err = run.Plan.Part(*run.Header.Shard)
 	return run, err
 }
 
-// randomSeed is short enough to be typed.
-func randomSeed() uint64 {
-	var random [4]byte
-	rand.Read(random[:])
-	return uint64(binary.BigEndian.Uint32(random[:]))
-}
-
 func (c *runCommand) resume(s *session, run *runPlan) error {
-	name, err := run.folder.find(c.Resume)
+	name, err := findRun(run.Folder, c.Resume)
 	if err != nil {
 		return err
 	}
-	record, state, err := results.ResumeRecord(run.folder.file(name, recordName))
+	record, state, err := results.ResumeRecord(run.Folder.File(name, measure.RecordName))
 	switch {
 	case errors.Is(err, results.ErrComplete):
 		return &exitError{exitUsage, fmt.Errorf("%w; `zmqmatrix show %s` prints it", err, name)}
@@ -216,7 +215,7 @@ func (c *runCommand) resume(s *session, run *runPlan) error {
 	switch {
 	case header.Run == "":
 		return refuse(fmt.Errorf("run %s ended before anything was recorded; start a new run", name))
-	case !mayResume(header.Tool, s.version):
+	case !measure.MayResume(header.Tool, s.version):
 		return refuse(fmt.Errorf("run %s was made by zmqmatrix %s, and this is %s: resume it with that one, or start a new run, which reuses what it may", name, header.Tool, s.version))
 	case c.Runtime != "auto" && c.Runtime != header.Runtime:
 		return refuse(usagef("run %s was made with the runtime %s: it can't go on with %s; start a new run", name, header.Runtime, c.Runtime))
@@ -228,18 +227,30 @@ func (c *runCommand) resume(s *session, run *runPlan) error {
 	if plan.Digest != header.PlanDigest {
 		return refuse(fmt.Errorf("run %s had other cells than its selection gives today: a target or the catalogue was changed; start a new run, which reuses what it may", name))
 	}
-	if run.trees, err = c.resumeTrees(run.targets, name, header.Sources); err != nil {
+	if header.Shard != nil {
+		if plan, err = plan.Part(*header.Shard); err != nil {
+			return refuse(fmt.Errorf("planning run %s again: %w", name, err))
+		}
+	}
+	if run.Trees, err = c.resumeTrees(run.targets, name, header.Sources); err != nil {
 		return refuse(err)
 	}
-	run.header, run.plan, run.record, run.resumed = header, plan, record, state
+	// What it goes on without, the record need not say.
+	header.Fresh = header.Fresh || c.Fresh
+	run.Header, run.Plan, run.Record, run.Resumed = header, plan, record, state
 	return nil
 }
 
 // perform runs the plan in the chosen runtime, and shows and writes what comes
 // of it.
-func (c *runCommand) perform(s *session, run *runPlan, chosen engine, why string) error {
-	id := run.header.Run
-	board := newBoard("run "+id+" · "+chosen.name, run.plan, s.catalogue, time.Now())
+func (c *runCommand) perform(s *session, run *runPlan, chosen measure.Engine, why string) error {
+	id := run.Header.Run
+	title, shard := "run "+id+" · "+chosen.Name, ""
+	if run.Header.Shard != nil {
+		shard = run.Header.Shard.String()
+		title += " · shard " + shard
+	}
+	board := newBoard(title, run.Plan, s.catalogue, time.Now())
 	// JSON lines on the same terminal would tear a screen apart.
 	plain := s.json && term.IsTerminal(int(s.out.Fd()))
 	show := newProgress(s.err, plain, board)
@@ -262,18 +273,25 @@ func (c *runCommand) perform(s *session, run *runPlan, chosen engine, why string
 		events = newEventWriter(s.out, func(err error) { cancel(fmt.Errorf("writing events to standard output: %w", err)) })
 		observers = append(observers, events.Observe)
 		events.write(eventLine{
-			Event: "started", Time: time.Now(), Schema: EventsSchema, Run: id, Dir: filepath.Dir(run.folder.file(id, recordName)),
-			Runtime: chosen.name, PlanDigest: run.plan.Digest, Cells: run.plan.Cells,
+			Event: "started", Time: time.Now(), Schema: EventsSchema, Run: id, Dir: run.Dir(),
+			Runtime: chosen.Name, PlanDigest: run.Plan.Digest, Shard: shard, Cells: run.Plan.Cells,
 		})
 	}
 	show.Say(printable(why))
+	if run.Header.Shard != nil {
+		show.Say(printable(shardLine(*run.Header.Shard)))
+	}
 	tally := &tally{ran: map[matrix.Client]bool{}}
 	observers = append(observers, tally.Observe)
 
-	footer, err := c.measure(ctx, s, run, chosen, show, func(event matrix.Event) {
-		for _, observe := range observers {
-			observe(event)
-		}
+	footer, err := run.Measure(ctx, measure.Options{
+		Catalogue: s.catalogue, Engine: chosen, Open: c.options(), Parallel: c.Parallel,
+		Log: &lineWriter{each: show.Log}, Say: func(text string) { show.Say(printable(text)) },
+		Observe: func(event matrix.Event) {
+			for _, observe := range observers {
+				observe(event)
+			}
+		},
 	})
 	if err != nil {
 		err = c.stopped(ctx, run, tally, err)
@@ -296,155 +314,38 @@ func (c *runCommand) perform(s *session, run *runPlan, chosen engine, why string
 	return err
 }
 
-// measure opens the runtime, runs the plan in it and closes it, also after
-// Ctrl-C.
-func (c *runCommand) measure(ctx context.Context, s *session, run *runPlan, chosen engine, show progress, observe func(matrix.Event)) (footer matrix.Footer, err error) {
-	id := run.header.Run
-	if err := os.MkdirAll(filepath.Join(string(run.folder), id), 0o755); err != nil {
-		return footer, fmt.Errorf("making the run's folder: %w", err)
-	}
-	log, err := os.OpenFile(run.folder.file(id, engineLogName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return footer, fmt.Errorf("opening the engine's log: %w", err)
-	}
-	defer log.Close()
-	cache, err := cacheDir()
-	if err != nil {
-		return footer, err
-	}
-	prior, err := c.prior(run, show)
-	if err != nil {
-		return footer, err
-	}
-	defer func() { err = errors.Join(err, prior.Close()) }()
-	runtime, err := chosen.open(ctx, c.options(openOptions{
-		Root: run.root, CacheDir: cache, RunID: id, Sources: run.trees,
-		Log: io.MultiWriter(log, &lineWriter{each: show.Log}),
-	}))
-	if err != nil {
-		return footer, fmt.Errorf("opening the runtime %s: %w", chosen.name, err)
-	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-		defer cancel()
-		if closeErr := runtime.Close(closing); closeErr != nil {
-			err = errors.Join(err, &leftError{closeErr})
-		}
-	}()
-	if run.record == nil {
-		if run.record, err = results.OpenRecord(run.folder.file(id, recordName)); err != nil {
-			return footer, fmt.Errorf("beginning the record: %w", err)
-		}
-	}
-	took, err := c.took(run)
-	if err != nil {
-		return footer, err
-	}
-	return matrix.Run(ctx, matrix.Options{
-		Plan: run.plan, Catalogue: s.catalogue, Runtime: runtime, Recorder: run.record, Prior: prior, Took: took,
-		Header: run.header, Resumed: run.resumed != nil, Parallel: c.Parallel, Repeat: run.header.Repeat, Observe: observe,
-	})
-}
-
-// leftError is that something the run started may still be there.
-type leftError struct{ err error }
-
-func (e *leftError) Error() string {
-	return fmt.Sprintf("removing what was started: %v; the next run sweeps it", e.err)
-}
-func (e *leftError) Unwrap() error { return e.err }
-
-// prior finds the attempts to reuse: those of the resumed run, and those of
-// earlier runs unless they are not wanted.
-func (c *runCommand) prior(run *runPlan, show progress) (*results.Prior, error) {
-	id := run.header.Run
-	resumed := ""
-	if run.resumed != nil {
-		resumed = run.folder.file(id, recordName)
-		show.Say(fmt.Sprintf("resuming run %s: %d attempts are recorded, %d of %d cells decided", id, run.resumed.Attempts, run.resumed.Decided, run.plan.Cells))
-	}
-	var earlier []string
-	if !c.Fresh && !run.header.Fresh {
-		runs, err := run.folder.runs()
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range runs {
-			if name != id && len(earlier) < priorRuns {
-				earlier = append(earlier, run.folder.file(name, recordName))
-			}
-		}
-	}
-	prior, err := results.PriorOf(resumed, earlier...)
-	if err != nil {
-		return nil, fmt.Errorf("reading the attempts made before: %w", err)
-	}
-	for _, skipped := range prior.Skipped() {
-		var version *results.VersionError
-		if !errors.As(skipped, &version) {
-			show.Say("not reused: " + printable(skipped.Error()))
-		}
-	}
-	return prior, nil
-}
-
-// tookRuns is how many earlier runs are asked what cells took. It only decides
-// which client goes first, so that the last full run or two will do.
-const tookRuns = 3
-
-// took is what each cell's attempts took in the newest run that attempted it.
-func (c *runCommand) took(run *runPlan) (func(matrix.Cell) time.Duration, error) {
-	runs, err := run.folder.runs()
-	if err != nil {
-		return nil, err
-	}
-	durations := map[matrix.Cell]time.Duration{}
-	for _, name := range slices.Backward(runs[:min(len(runs), tookRuns)]) {
-		// A record that can't be read costs nothing but a worse order.
-		for line, err := range results.ReadRecord(run.folder.file(name, recordName)) {
-			if err != nil {
-				break
-			}
-			if verdict := line.Verdict; verdict != nil && verdict.Slowest > 0 {
-				durations[verdict.Cell] = time.Duration(max(1, verdict.Attempts)) * verdict.Slowest
-			}
-		}
-	}
-	return func(cell matrix.Cell) time.Duration { return durations[cell] }, nil
-}
-
 // stopped explains a run that has no footer, and how to go on with it.
 func (c *runCommand) stopped(ctx context.Context, run *runPlan, tally *tally, err error) error {
 	// After a cancellation every layer reports its own; the cause is what
 	// happened. What could not be removed is told in any case.
-	var left *leftError
+	var left *measure.LeftError
 	errors.As(err, &left)
 	cause := context.Cause(ctx)
 	if cause != nil {
 		err = cause
 	}
-	folder := filepath.Dir(run.folder.file(run.header.Run, recordName))
-	resume := "zmqmatrix run --resume " + run.header.Run
+	folder := run.Dir()
+	resume := "zmqmatrix run --resume " + run.Header.Run
 	if c.Out != "" {
 		resume += " --out " + c.Out
 	}
-	state, inspecting := results.Inspect(filepath.Join(folder, recordName))
+	state, inspecting := results.Inspect(run.RecordPath())
 	begun := inspecting == nil && state.Header.Run != ""
 	interrupted := errors.Is(cause, errInterrupted)
 	switch {
 	case !begun && interrupted:
 		err = fmt.Errorf("%w before anything was recorded", err)
 	case !begun:
-		err = fmt.Errorf("%w\nnothing was recorded; what the engine printed is in %s", err, filepath.Join(folder, engineLogName))
+		err = fmt.Errorf("%w\nnothing was recorded; what the engine printed is in %s", err, filepath.Join(folder, measure.EngineLogName))
 	case interrupted:
-		err = fmt.Errorf("%w with %d of %d cells decided; what finished is recorded\nresume with: %s", err, tally.count(), run.plan.Cells, resume)
+		err = fmt.Errorf("%w with %d of %d cells decided; what finished is recorded\nresume with: %s", err, tally.count(), run.Plan.Cells, resume)
 	default:
 		err = fmt.Errorf("%w\nthe run is not finished; what finished is recorded in %s\nresume with: %s", err, folder, resume)
 	}
-	if !begun && run.record != nil {
+	if !begun && run.Record != nil {
 		// An empty record is no run, and nothing could go on with it.
-		err = errors.Join(err, run.record.Close(), os.Remove(filepath.Join(folder, recordName)))
-		run.record = nil
+		err = errors.Join(err, run.Record.Close(), os.Remove(run.RecordPath()))
+		run.Record = nil
 	}
 	if cause != nil && left != nil {
 		err = errors.Join(err, left)
@@ -455,11 +356,11 @@ func (c *runCommand) stopped(ctx context.Context, run *runPlan, tally *tally, er
 // conclude writes what a complete run found, prints its table and decides the
 // exit status.
 func (c *runCommand) conclude(s *session, run *runPlan, tally *tally, footer matrix.Footer) error {
-	id := run.header.Run
-	record := run.folder.file(id, recordName)
+	id := run.Header.Run
+	record := run.RecordPath()
 	// The footer is on the disk before anything is made from it.
-	closing := run.record.Close()
-	run.record = nil
+	closing := run.Record.Close()
+	run.Record = nil
 	if closing != nil {
 		return closing
 	}
@@ -470,11 +371,11 @@ func (c *runCommand) conclude(s *session, run *runPlan, tally *tally, footer mat
 	if !s.json {
 		s.print("%s", results.Terminal(published, terminalOptions(s.out)))
 	}
-	if err := writeResults(filepath.Dir(record), resultNames{publishedName, markdownName, pageName}, published); err != nil {
+	if err := writeResults(run.Dir(), resultNames{publishedName, markdownName, pageName}, published); err != nil {
 		return fmt.Errorf("%w\nthe run is complete and recorded: `zmqmatrix show %s` prints its table, and a further run reuses its attempts and writes the reports again", err, id)
 	}
 	fmt.Fprintf(s.err, "%d attempts, %d of them reused from earlier runs; report: %s\n",
-		footer.Attempts, footer.Reused, filepath.Join(filepath.Dir(record), pageName))
+		footer.Attempts, footer.Reused, filepath.Join(run.Dir(), pageName))
 	if footer.Bound != nil {
 		fmt.Fprintln(s.err, boundLine(*footer.Bound))
 	}
@@ -502,31 +403,42 @@ func boundLine(bound matrix.Bound) string {
 // verdictOn is the exit status of a complete run, as an error that says why it
 // is not 0.
 func verdictOn(run *runPlan, catalogue []matrix.Feature, tally *tally, footer matrix.Footer) error {
-	var misjudged, unjudged []string
-	for _, control := range footer.Controls {
-		text := "  " + printable(control.Text())
-		switch {
-		case control.Held():
-		case control.Outcome == matrix.Error || control.Outcome == matrix.NotRun:
-			unjudged = append(unjudged, text)
-		default:
-			misjudged = append(misjudged, text)
-		}
-	}
-	selected, err := selected(run, catalogue)
+	selected, err := matrix.Selected(run.targets, catalogue, run.Header.Selection)
+	misjudged, unjudged := controlsOf(footer.Controls)
 	switch {
 	case err != nil:
-		return err
-	case len(misjudged) > 0:
-		return &exitError{exitMisjudged, fmt.Errorf("the run is invalid, no verdict of it can be believed: %s misjudged\n%s", count(len(misjudged), "control is", "controls are"), strings.Join(misjudged, "\n"))}
-	case !slices.ContainsFunc(selected, func(client matrix.Client) bool { return tally.ran[client] }):
+		return fmt.Errorf("telling what was selected: %w", err)
+	case misjudged != nil:
+		return misjudged
+	case !slices.ContainsFunc(selected, func(client matrix.PlannedClient) bool { return tally.ran[client.Client()] }):
 		return &exitError{exitNothingRan, fmt.Errorf("nothing ran: no selected client can be had here (the lines above say why); `zmqmatrix doctor` says what is missing")}
-	case len(unjudged) > 0:
-		return fmt.Errorf("the run is incomplete: %s not be attempted\n%s\n`zmqmatrix doctor` says what is missing", count(len(unjudged), "control could", "controls could"), strings.Join(unjudged, "\n"))
+	case unjudged != nil:
+		return unjudged
 	case footer.Counts[matrix.Error] > 0:
 		return fmt.Errorf("the harness failed in %s of the outcome error; `zmqmatrix explain CELL` says how, and a further run attempts them again", count(footer.Counts[matrix.Error], "cell", "cells"))
 	}
 	return nil
+}
+
+// controlsOf are errors about controls that did not come out as they must: the
+// run is invalid where one was misjudged, and incomplete where one could not be
+// attempted.
+func controlsOf(controls []matrix.ControlResult) (misjudged, unjudged error) {
+	texts := func(controls []matrix.ControlResult) string {
+		var lines []string
+		for _, control := range controls {
+			lines = append(lines, "  "+printable(control.Text()))
+		}
+		return strings.Join(lines, "\n")
+	}
+	wrong, missing := matrix.ControlsAmiss(controls)
+	if len(wrong) > 0 {
+		misjudged = &exitError{exitMisjudged, fmt.Errorf("the run is invalid, no verdict of it can be believed: %s misjudged\n%s", count(len(wrong), "control is", "controls are"), texts(wrong))}
+	}
+	if len(missing) > 0 {
+		unjudged = fmt.Errorf("the run is incomplete: %s not be attempted\n%s\n`zmqmatrix doctor` says what is missing", count(len(missing), "control could", "controls could"), texts(missing))
+	}
+	return misjudged, unjudged
 }
 
 func count(n int, one, many string) string {
@@ -559,24 +471,4 @@ func (t *tally) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.decided
-}
-
-// selected are the clients that were asked for, without a positive control that
-// is only there for comparison: the same plan, if no target were a control.
-func selected(run *runPlan, catalogue []matrix.Feature) ([]matrix.Client, error) {
-	targets := slices.Clone(run.targets)
-	for i := range targets {
-		if targets[i].Role == matrix.RolePositiveControl {
-			targets[i].Role = ""
-		}
-	}
-	plan, err := matrix.MakePlan(targets, catalogue, run.header.Selection)
-	if err != nil {
-		return nil, fmt.Errorf("telling what was selected: %w", err)
-	}
-	var clients []matrix.Client
-	for _, client := range plan.Clients {
-		clients = append(clients, client.Client())
-	}
-	return clients, nil
 }

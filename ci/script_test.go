@@ -1,14 +1,19 @@
 package ci
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
 var update = flag.Bool("update", false, "write the golden outputs in testdata anew")
@@ -28,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus,
 			"same":   scriptSame,
+			"alike":  scriptAlike,
 		},
 	})
 }
@@ -81,5 +87,30 @@ func scriptSame(ts *testscript.TestScript, negate bool, args []string) {
 	ts.Check(err)
 	if got != string(want) {
 		ts.Fatalf("%s differs from %s (go test ./ci -update writes it anew):\n--- want\n%s\n--- got\n%s", args[0], golden, want, got)
+	}
+}
+
+// scriptAlike compares published results without what tells runs apart: their
+// headers, and when and by which run an attempt was made: alike FILE FILE.
+func scriptAlike(ts *testscript.TestScript, negate bool, args []string) {
+	if negate || len(args) != 2 {
+		ts.Fatalf("usage: alike FILE FILE")
+	}
+	var texts [2]string
+	for i, name := range args {
+		published, err := results.ReadPublished(ts.MkAbs(name))
+		ts.Check(err)
+		published.Run = results.Run{}
+		for j := range published.Cells {
+			if evidence := published.Cells[j].Evidence; evidence != nil {
+				evidence.Run, evidence.Started = "", time.Time{}
+			}
+		}
+		text, err := json.MarshalIndent(published, "", " ")
+		ts.Check(err)
+		texts[i] = string(text)
+	}
+	if texts[0] != texts[1] {
+		ts.Fatalf("%s and %s differ:\n%s", args[0], args[1], diff.Diff(args[0], []byte(texts[0]), args[1], []byte(texts[1])))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
@@ -47,7 +48,7 @@ func (s *session) resultsOf(where outFlag, which string) (found results.Publishe
 	}
 	if which == "" {
 		which = "last"
-		if runs, err := folder.runs(); err != nil {
+		if runs, err := folder.List(); err != nil {
 			return found, "", err
 		} else if len(runs) == 0 {
 			which = "published"
@@ -61,11 +62,11 @@ func (s *session) resultsOf(where outFlag, which string) (found results.Publishe
 		}
 		return found, "these are the published results", err
 	}
-	name, err := folder.find(which)
+	name, err := findRun(folder, which)
 	if err != nil {
 		return found, "", err
 	}
-	found, err = results.FromRecord(folder.file(name, recordName), s.catalogue, from.targets)
+	found, err = results.FromRecord(folder.File(name, measure.RecordName), s.catalogue, from.targets)
 	if err != nil {
 		return found, "", fmt.Errorf("reading run %s: %w", name, err)
 	}

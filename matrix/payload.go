@@ -3,6 +3,7 @@ package matrix
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 )
@@ -37,6 +38,24 @@ func FillPayload(body []byte, seed uint64, index int) {
 	for filled := len(tile); filled < len(body); filled *= 2 {
 		copy(body[filled:], body[:filled])
 	}
+}
+
+// framesPerMessage is the distance between the payload indices of two messages of
+// several frames.
+const framesPerMessage = 16
+
+// AppendFrame appends to buffer what the endpoint sends on such a socket as a
+// frame of a message, both counted from 0; the topic of a pubsub comes before it.
+func (s SocketSpec) AppendFrame(buffer []byte, message, part int) []byte {
+	parts := max(s.Parts, 1)
+	index := message
+	if parts > 1 {
+		index = message*framesPerMessage + part
+	}
+	start, size := len(buffer), s.Sizes[(message*parts+part)%len(s.Sizes)]
+	buffer = slices.Grow(buffer, size)[:start+size]
+	FillPayload(buffer[start:], s.Seed, index)
+	return buffer
 }
 
 // MessageDigest is the digest of one message in hex: XXH3-128, over the bytes

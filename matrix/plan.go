@@ -20,6 +20,15 @@ type Selection struct {
 	// AllVariants means every variant of a target that is named without one,
 	// or of all targets when none is named.
 	AllVariants bool `json:"all_variants,omitempty"`
+	// Cells are, of what the rest selects, the cells that are meant, in the form
+	// of Cell.String: what no globs could say.
+	Cells []string `json:"cells,omitempty"`
+}
+
+// Partial tells a selection from one of all that is measured by default; further
+// variants leave out nothing.
+func (s Selection) Partial() bool {
+	return len(s.Targets)+len(s.Bindings)+len(s.Features)+len(s.Techniques)+len(s.Cells) > 0
 }
 
 // PlannedClient is one client and its cells, in the order they are attempted.
@@ -79,7 +88,11 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 	}
 	var plan Plan
 	selectedCells := 0
-	controls := controlsOf(targets, selection)
+	exact, err := selection.exact()
+	if err != nil {
+		return Plan{}, err
+	}
+	controls := controlsOf(targets, selection, exact)
 	for _, target := range targets {
 		if target.Role == RoleNegativeControl {
 			for _, expected := range target.Expect {
@@ -93,27 +106,25 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 		for _, variant := range target.Variants {
 			for _, binding := range target.Bindings {
 				control := target.Role == RolePositiveControl && controls[variant.Name]
-				selected := selection.matches(target, variant) && matchesAny(selection.Bindings, binding.Name)
+				client := PlannedClient{Target: target, Variant: variant, Binding: binding, Control: control}
+				selected := selection.matches(target, variant) && matchesAny(selection.Bindings, binding.Name) && exact.client(client.Client())
 				if !selected && !control {
 					continue
 				}
-				client := PlannedClient{Target: target, Variant: variant, Binding: binding, Control: control}
 				for _, feature := range catalogue {
-					if !matchesFeature(selection.Features, feature.Name) {
+					if !matchesFeature(selection.Features, feature.Name) || !exact.feature(feature.Name) {
 						continue
 					}
 					for _, technique := range techniquesOf(target, binding, feature.Name) {
-						asked := matchesAny(selection.Techniques, technique)
+						cell := Cell{Target: client.Client().Target, Binding: binding.Name, Feature: feature.Name, Technique: technique}
+						asked := selected && matchesAny(selection.Techniques, technique) && exact.cell(cell)
 						if !asked && !control {
 							continue
 						}
-						if asked && selected {
+						if asked {
 							selectedCells++
 						}
-						client.Cells = append(client.Cells, Cell{
-							Target: client.Client().Target, Binding: binding.Name,
-							Feature: feature.Name, Technique: technique,
-						})
+						client.Cells = append(client.Cells, cell)
 					}
 				}
 				if len(client.Cells) > 0 {
@@ -125,6 +136,9 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 	}
 	if selectedCells == 0 {
 		return Plan{}, &SelectionError{}
+	}
+	if selectedCells < len(exact.cells) {
+		return Plan{}, fmt.Errorf("of the %d cells that are named %d are not among those that the rest of the selection gives", len(exact.cells), len(exact.cells)-selectedCells)
 	}
 	slices.SortStableFunc(plan.Clients, func(a, b PlannedClient) int {
 		return cmp.Or(
@@ -139,11 +153,48 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 	return plan, nil
 }
 
+// Selected are the clients that were asked for with the cells that were: the
+// same plan, if no target were a positive control, which is planned for
+// comparison, too.
+func Selected(targets []Target, catalogue []Feature, selection Selection) ([]PlannedClient, error) {
+	targets = slices.Clone(targets)
+	for i := range targets {
+		if targets[i].Role == RolePositiveControl {
+			targets[i].Role = ""
+		}
+	}
+	plan, err := MakePlan(targets, catalogue, selection)
+	return plan.Clients, err
+}
+
+// exactly is what Selection.Cells names; the zero value is everything.
+type exactly struct {
+	cells    map[Cell]bool
+	clients  map[Client]bool
+	features map[string]bool
+}
+
+func (s Selection) exact() (exactly, error) {
+	exact := exactly{map[Cell]bool{}, map[Client]bool{}, map[string]bool{}}
+	for _, name := range s.Cells {
+		cell, err := ParseCell(name)
+		if err != nil {
+			return exactly{}, err
+		}
+		exact.cells[cell], exact.clients[cell.Client()], exact.features[cell.Feature] = true, true, true
+	}
+	return exact, nil
+}
+
+func (e exactly) cell(cell Cell) bool       { return len(e.cells) == 0 || e.cells[cell] }
+func (e exactly) client(client Client) bool { return len(e.cells) == 0 || e.clients[client] }
+func (e exactly) feature(name string) bool  { return len(e.cells) == 0 || e.features[name] }
+
 // controlsOf are the positive control's variants that the selection needs, by
 // name: one in each suite that it selects. A suite that the control has none in
 // is compared with nothing; where that is so of all, the default one shows at
 // least that this machine can do it.
-func controlsOf(targets []Target, selection Selection) map[string]bool {
+func controlsOf(targets []Target, selection Selection, exact exactly) map[string]bool {
 	suites := map[string]bool{}
 	for _, target := range targets {
 		if target.Role == RoleNegativeControl {
@@ -151,7 +202,8 @@ func controlsOf(targets []Target, selection Selection) map[string]bool {
 		}
 		for _, variant := range target.Variants {
 			for _, binding := range target.Bindings {
-				if selection.matches(target, variant) && matchesAny(selection.Bindings, binding.Name) {
+				client := PlannedClient{Target: target, Variant: variant, Binding: binding}.Client()
+				if selection.matches(target, variant) && matchesAny(selection.Bindings, binding.Name) && exact.client(client) {
 					suites[variant.Suite] = true
 				}
 			}

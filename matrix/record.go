@@ -44,7 +44,10 @@ type Header struct {
 	// Selection is what was asked for on the command line, so that a resumed
 	// run asks for the same.
 	Selection Selection `json:"selection"`
-	Repeat    int       `json:"repeat,omitempty"`
+	// Shard is the part of the plan that is run; nil: all of it. PlanDigest is
+	// of the whole plan, Cells counts the part's.
+	Shard  *Shard `json:"shard,omitempty"`
+	Repeat int    `json:"repeat,omitempty"`
 	// Sources are the folders given for bindings, by the bindings' names.
 	Sources map[string]Source `json:"sources,omitempty"`
 	// Fresh: no attempt of an earlier run may be reused, also when it is resumed.
@@ -119,7 +122,7 @@ type Verdict struct {
 	Attempts int     `json:"attempts"`
 	Passes   int     `json:"passes"`
 	Reused   int     `json:"reused,omitempty"` // of the attempts, how many an earlier run made
-	// Slowest is the longest attempt, for planning shards.
+	// Slowest is the longest attempt, for cutting shards.
 	Slowest time.Duration `json:"slowest"`
 }
 
@@ -135,6 +138,22 @@ type Footer struct {
 	Bound *Bound `json:"bound,omitempty"`
 }
 
+// ControlsAmiss are the controls that did not come out as they must: no verdict of
+// a run can be believed where one is misjudged, and the run is incomplete where
+// one could not be attempted.
+func ControlsAmiss(controls []ControlResult) (misjudged, unattempted []ControlResult) {
+	for _, control := range controls {
+		switch {
+		case control.Held():
+		case control.Misread():
+			misjudged = append(misjudged, control)
+		default:
+			unattempted = append(unattempted, control)
+		}
+	}
+	return misjudged, unattempted
+}
+
 // ControlResult compares a control's verdict with what it must be.
 type ControlResult struct {
 	Name     string  `json:"name"`
@@ -148,6 +167,12 @@ type ControlResult struct {
 
 // Held tells whether the control is judged as it must be.
 func (c ControlResult) Held() bool { return c.Outcome == c.Expected && c.Misjudged == "" }
+
+// Misread tells whether the control was attempted and is judged otherwise than
+// it must be.
+func (c ControlResult) Misread() bool {
+	return !c.Held() && c.Outcome != Error && c.Outcome != NotRun
+}
 
 // Text is how the control was misjudged, in words.
 func (c ControlResult) Text() string {

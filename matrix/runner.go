@@ -26,7 +26,7 @@ type Options struct {
 	Runtime   Runtime
 	Recorder  Recorder
 	Prior     Prior  // nil: nothing is reused
-	Header    Header // Run, Tool, Selection, Repeat and Seed from the caller; the runner fills in the rest
+	Header    Header // Run, Tool, Selection, Shard, Repeat and Seed from the caller; the runner fills in the rest
 	Resumed   bool   // the record has its header already
 	// Parallel is how many attempts are made at once, whatever they need; 0: as
 	// many as the machine has cores for, by the CPU time that attempts took.
@@ -226,10 +226,6 @@ type client struct {
 // introduction stands among the features of a client for its negative probe.
 const introduction = ""
 
-// unknownTime is what a cell's attempt is taken to last that was never made, on
-// a target of time factor 1.
-const unknownTime = 200 * time.Millisecond
-
 // took is what the cell's attempts will take, as far as that is known.
 func (r *run) took(client PlannedClient, cell Cell) time.Duration {
 	if r.Took != nil {
@@ -237,11 +233,7 @@ func (r *run) took(client PlannedClient, cell Cell) time.Duration {
 			return took
 		}
 	}
-	attempts := time.Duration(1)
-	if r.features[cell.Feature].Timing {
-		attempts = time.Duration(attemptsFor(passingRate))
-	}
-	return time.Duration(max(1, client.Target.Limits.TimeFactor) * float64(attempts*unknownTime))
+	return unmeasured(client, r.features[cell.Feature])
 }
 
 // belowOf lists the clients that the client's red cells are compared with.

@@ -535,15 +535,20 @@ func TestPlan(t *testing.T) {
 		cells     int
 		problem   string
 	}{
-		"a group by its name":                  {matrix.Selection{Features: []string{"g"}}, 9, ""},
-		"one target brings the control":        {matrix.Selection{Targets: []string{"a"}, Features: []string{"h/lane"}}, 3, ""},
-		"a variant":                            {matrix.Selection{Targets: []string{"a@two"}, Bindings: []string{"raw"}}, 8, ""},
-		"a technique leaves the control whole": {matrix.Selection{Targets: []string{"a"}, Techniques: []string{"mended"}, Features: []string{"g/thread"}}, 4, ""},
-		"a target's typing error":              {matrix.Selection{Targets: []string{"aa"}}, 0, `no target matches "aa"; did you mean a or c?`},
-		"a feature's typing error":             {matrix.Selection{Features: []string{"g/tread"}}, 0, `no feature matches "g/tread"; did you mean g/thread?`},
-		"a binding that is nowhere":            {matrix.Selection{Bindings: []string{"nothing-like-it"}}, 0, `no binding matches "nothing-like-it"; there are high, libzmq, raw`},
-		"parts that don't meet":                {matrix.Selection{Targets: []string{"c"}, Bindings: []string{"high"}}, 0, "the selection matches no cell"},
-		"a broken glob":                        {matrix.Selection{Features: []string{"g/[x"}}, 0, "syntax error in pattern"},
+		"a group by its name":                             {matrix.Selection{Features: []string{"g"}}, 9, ""},
+		"one target brings the control":                   {matrix.Selection{Targets: []string{"a"}, Features: []string{"h/lane"}}, 3, ""},
+		"a variant":                                       {matrix.Selection{Targets: []string{"a@two"}, Bindings: []string{"raw"}}, 8, ""},
+		"a technique leaves the control whole":            {matrix.Selection{Targets: []string{"a"}, Techniques: []string{"mended"}, Features: []string{"g/thread"}}, 4, ""},
+		"a target's typing error":                         {matrix.Selection{Targets: []string{"aa"}}, 0, `no target matches "aa"; did you mean a or c?`},
+		"a feature's typing error":                        {matrix.Selection{Features: []string{"g/tread"}}, 0, `no feature matches "g/tread"; did you mean g/thread?`},
+		"a binding that is nowhere":                       {matrix.Selection{Bindings: []string{"nothing-like-it"}}, 0, `no binding matches "nothing-like-it"; there are high, libzmq, raw`},
+		"parts that don't meet":                           {matrix.Selection{Targets: []string{"c"}, Bindings: []string{"high"}}, 0, "the selection matches no cell"},
+		"exact cells bring their features of the control": {matrix.Selection{Cells: []string{"a@one/raw/g/thread/mended", "a@one/high/h/lane/plain"}}, 5, ""},
+		"exact cells of another suite":                    {matrix.Selection{AllVariants: true, Cells: []string{"a@two/raw/h/lane/plain"}}, 2, ""},
+		"an exact cell that the rest does not select":     {matrix.Selection{Bindings: []string{"high"}, Cells: []string{"a@one/high/h/lane/plain", "a@one/raw/h/lane/plain"}}, 0, "of the 2 cells that are named 1 are not among those that the rest of the selection gives"},
+		"an exact cell that does not exist":               {matrix.Selection{Cells: []string{"a@one/raw/h/lane/mended"}}, 0, "the selection matches no cell"},
+		"an exact cell that is none":                      {matrix.Selection{Cells: []string{"a@one/raw"}}, 0, "want TARGET/BINDING/GROUP/FEATURE"},
+		"a broken glob":                                   {matrix.Selection{Features: []string{"g/[x"}}, 0, "syntax error in pattern"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cells, err := count(test.selection)
@@ -555,6 +560,43 @@ func TestPlan(t *testing.T) {
 			assert.Equal(t, test.cells, cells)
 		})
 	}
+}
+
+func TestSelectedHasTheControlOnlyWhereItWasAskedFor(t *testing.T) {
+	selected := func(selection matrix.Selection) (names []string) {
+		clients, err := matrix.Selected(targets(), catalogue(), selection)
+		require.NoError(t, err)
+		for _, client := range clients {
+			assert.False(t, client.Control)
+			for _, cell := range client.Cells {
+				names = append(names, cell.String())
+			}
+		}
+		return names
+	}
+	assert.Equal(t, []string{"a@one/raw/g/thread/mended"}, selected(matrix.Selection{Bindings: []string{"raw"}, Techniques: []string{"mended"}}))
+	assert.Equal(t, []string{"a@one/raw/h/lane/plain", "a@one/high/h/lane/plain", "c@one/libzmq/h/lane/plain"}, selected(matrix.Selection{Features: []string{"h"}}))
+	assert.Len(t, selected(matrix.Selection{Cells: []string{"a@one/raw/h/lane/plain"}}), 1)
+}
+
+func TestControlsThatWereNotAttemptedAreNotMisjudged(t *testing.T) {
+	right := matrix.ControlResult{Name: "right", Expected: matrix.Crash, Outcome: matrix.Crash}
+	wrong := matrix.ControlResult{Name: "wrong", Expected: matrix.Crash, Outcome: matrix.Pass}
+	otherSignal := matrix.ControlResult{Name: "signal", Expected: matrix.Crash, Outcome: matrix.Crash, Misjudged: "the signal"}
+	absent := matrix.ControlResult{Name: "absent", Expected: matrix.Pass, Outcome: matrix.NotRun}
+	broken := matrix.ControlResult{Name: "broken", Expected: matrix.Pass, Outcome: matrix.Error}
+	misjudged, unattempted := matrix.ControlsAmiss([]matrix.ControlResult{right, wrong, absent, otherSignal, broken})
+	assert.Equal(t, []matrix.ControlResult{wrong, otherSignal}, misjudged)
+	assert.Equal(t, []matrix.ControlResult{absent, broken}, unattempted)
+}
+
+func TestFramesOfARoleAreMadeFromItsSeed(t *testing.T) {
+	single := matrix.SocketSpec{Seed: 9, Sizes: []int{3, 5000, 0}}
+	assert.Equal(t, matrix.Payload(9, 4, 5000), single.AppendFrame(nil, 4, 0))
+	assert.Equal(t, append([]byte("ab"), matrix.Payload(9, 3, 3)...), single.AppendFrame([]byte("ab"), 3, 0))
+	assert.Empty(t, single.AppendFrame(nil, 5, 0))
+	several := matrix.SocketSpec{Seed: 9, Sizes: []int{3, 5}, Parts: 3}
+	assert.Equal(t, matrix.Payload(9, 2*16+1, 5), several.AppendFrame(nil, 2, 1))
 }
 
 func TestPayloadCheckValue(t *testing.T) {

@@ -21,12 +21,16 @@
 //	Page                                          : one self-contained HTML page
 //	Explain, FindCell                             : one cell in plain text
 //	SeedsMarkdown, SeedsTerminal, SeedsPage       : the question of 2010
+//	Summaries                                     : what each client comes to, in a word
+//
+// Package history keeps what was published and compares runs; packages feed and
+// badge render what came of it.
 //
 // # What may replace what
 //
-// A run with a selection is partial. Its results may be written anywhere but
-// over those of a full run: WritePublished then returns ErrPartial and leaves
-// the file alone.
+// A run with a selection, or of one shard, is partial. Its results may be written
+// anywhere but over those of a full run: WritePublished then returns ErrPartial
+// and leaves the file alone. All shards of one plan, merged, are a full run.
 //
 // What a contributor measured counts only by their signature: it is verified
 // before anything in the file is looked at, and rows of others in an unsigned

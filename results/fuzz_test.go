@@ -175,6 +175,10 @@ func FuzzVisible(f *testing.F) {
 		requireVisible(t, stopped(text))
 
 		most = max(most, -most, 0) % 100
+		shown := Shown(text, most)
+		requireVisible(t, shown)
+		assert.NotContains(t, shown, "\n")
+		assert.LessOrEqual(t, len(shown), most+40)
 		for name, cut := range map[string]func(string, int) string{"bounded": bounded, "boundedTail": boundedTail} {
 			short := cut(text, most)
 			assert.True(t, utf8.ValidString(short), name)

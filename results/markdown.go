@@ -19,7 +19,7 @@ func Markdown(published Published) string {
 	b.WriteString(MarkdownTable(published))
 	b.WriteString("\nA fraction counts the features of a group that pass by their best technique, out of those measured.\n\n")
 	for _, q := range v.questions() {
-		fmt.Fprintf(&b, "- %s (%s): %s\n", q.title, codeMarkdown(q.feature), q.asks)
+		fmt.Fprintf(&b, "- %s (%s): %s\n", q.Title, codeMarkdown(q.Feature), q.Asks)
 	}
 	rows := v.rows()
 	if severalVariants(rows) {
@@ -187,7 +187,7 @@ func (v view) markdownTable(rows []row, several bool) string {
 	}
 	questions := v.questions()
 	for _, q := range questions {
-		header = append(header, q.title)
+		header = append(header, q.Title)
 	}
 	for _, group := range v.groups {
 		header = append(header, escapeMarkdown(group)+" features")
@@ -203,7 +203,7 @@ func (v view) markdownTable(rows []row, several bool) string {
 			line = slices.Insert(line, 2, escapeMarkdown(row.libzmq()))
 		}
 		for _, q := range questions {
-			line = append(line, v.verdicts(row, q.feature, escapeMarkdown, codeMarkdown))
+			line = append(line, v.verdicts(row, q.Feature, escapeMarkdown, codeMarkdown))
 		}
 		for _, group := range v.groups {
 			line = append(line, v.tallies(row, group, escapeMarkdown))
@@ -252,6 +252,12 @@ var markdownEscapes = strings.NewReplacer(
 // escapeMarkdown makes text stand for itself within a line of GitHub's
 // Markdown, in a table too.
 func escapeMarkdown(text string) string { return markdownEscapes.Replace(visible(text)) }
+
+// MarkdownText is a stranger's text for a line of another package's document.
+func MarkdownText(text string) string { return escapeMarkdown(text) }
+
+// MarkdownCode is a stranger's name for it, as code where it can be.
+func MarkdownCode(name string) string { return codeMarkdown(name) }
 
 // codeMarkdown is a name as code. In a table a bar ends the cell, and within
 // code a backtick ends it: a name with either stands as text.

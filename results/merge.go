@@ -25,6 +25,11 @@ type MergedRun struct {
 	Clients  int       `json:"clients"`       // that were taken from it
 	Cells    int       `json:"cells"`         // that were taken from it
 	Key      string    `json:"key,omitempty"` // fingerprint of its contributor's; absent: a run of our own
+	// Shard is the part of the plan that it ran; Seed and Host are those of the run
+	// that it joined where they are absent.
+	Shard string  `json:"shard,omitempty"`
+	Seed  *uint64 `json:"seed,omitempty"`
+	Host  string  `json:"host,omitempty"`
 }
 
 // Why results can't be joined.
@@ -38,6 +43,14 @@ var (
 	ErrOtherFeature = errors.New("a feature was measured in another version")
 	// ErrOtherTool: own runs were made by different versions of zmqmatrix.
 	ErrOtherTool = errors.New("made by another zmqmatrix")
+	// ErrOverlap: two shards have the same clients.
+	ErrOverlap = errors.New("shards overlap")
+	// ErrMissing: shards are not all of their plan.
+	ErrMissing = errors.New("shards are missing")
+	// ErrOtherDivision: shards were not cut together.
+	ErrOtherDivision = errors.New("shards of another division")
+	// ErrOtherWay: shards were run in different ways.
+	ErrOtherWay = errors.New("shards that were run otherwise")
 )
 
 // Merger joins results: unsigned ones are our own, signed ones a contributor's.
@@ -95,6 +108,7 @@ func withoutContributed(published Published) Published {
 	published.Cells = slices.DeleteFunc(published.Cells, func(cell Cell) bool {
 		if foreign[cell.Key().Client()] {
 			published.Run.Attempts -= cell.Attempts
+			published.Run.Reused -= cell.Reused
 			return true
 		}
 		return false
@@ -108,13 +122,17 @@ func withoutContributed(published Published) Published {
 	return published
 }
 
-// parse tells published results from a record by what they begin with.
-func (m Merger) parse(path string, data []byte) (Published, error) {
+// isRecord tells a record from published results by its first line.
+func isRecord(beginning []byte) bool {
 	var first struct {
 		Type string `json:"type"`
 	}
-	line, _, _ := bytes.Cut(data, []byte("\n"))
-	if json.Unmarshal(line, &first) == nil && first.Type != "" {
+	line, _, _ := bytes.Cut(beginning, []byte("\n"))
+	return json.Unmarshal(line, &first) == nil && first.Type != ""
+}
+
+func (m Merger) parse(path string, data []byte) (Published, error) {
+	if isRecord(data) {
 		return m.publishRecord(path, data)
 	}
 	published, err := parsePublished(path, data)
@@ -161,7 +179,8 @@ func fitToMerge(path string, published Published) error {
 
 // Merge joins the results in the files. Unsigned ones are our own: of one
 // version of zmqmatrix and of today's plan, with no verdict twice but the same.
-// The first of them is what the others join. From signed ones come the clients
+// The first of them is what the others join; shards become one run first, in
+// the place of the first of them. From signed ones come the clients
 // that ours could not measure. Contributed ones are another's, signed or not,
 // so that a signature that was lost makes nobody's results ours.
 func (m Merger) Merge(paths, contributed []string) (Published, error) {
@@ -179,21 +198,56 @@ func (m Merger) Merge(paths, contributed []string) (Published, error) {
 	if len(own) == 0 {
 		return Published{}, fmt.Errorf("%w: every file is signed by a contributor; name results of yours that they join, such as results/published/latest.json", ErrNothingOwn)
 	}
-	merged, err := m.Read(own[0])
+	runs, err := m.readOwn(own)
 	if err != nil {
 		return Published{}, err
 	}
-	if len(own) > 1 {
-		if err := m.samePlan(own[0], merged); err != nil {
+	merged := runs[0].Published
+	if len(runs) > 1 {
+		if err := m.samePlan(runs[0].path, merged); err != nil {
 			return Published{}, err
 		}
 	}
-	for _, path := range own[1:] {
-		if merged, err = m.addOwn(merged, path); err != nil {
+	for _, other := range runs[1:] {
+		if merged, err = m.addOwn(merged, other); err != nil {
 			return Published{}, err
 		}
 	}
 	return m.AddContributed(merged, foreign...)
+}
+
+// ownResults are results of our own and the file that they were read from.
+type ownResults struct {
+	path string
+	Published
+}
+
+// readOwn reads results of our own, with one run for all shards among them.
+func (m Merger) readOwn(paths []string) ([]ownResults, error) {
+	var runs, shards []ownResults
+	place := 0 // of the first shard
+	for _, path := range paths {
+		published, err := m.Read(path)
+		if err != nil {
+			return nil, err
+		}
+		if published.Run.Shard == nil {
+			runs = append(runs, ownResults{path, published})
+			continue
+		}
+		if len(shards) == 0 {
+			place = len(runs)
+		}
+		shards = append(shards, ownResults{path, published})
+	}
+	if len(shards) == 0 {
+		return runs, nil
+	}
+	whole, err := m.joinShards(shards)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Insert(runs, place, ownResults{shards[0].path, whole}), nil
 }
 
 // samePlan holds own results to the plan that their selection has today.
@@ -208,21 +262,38 @@ func (m Merger) samePlan(path string, published Published) error {
 	return nil
 }
 
-func (m Merger) addOwn(merged Published, path string) (Published, error) {
-	other, err := m.Read(path)
+// addOwn joins a further run of our own, if it may.
+func (m Merger) addOwn(merged Published, other ownResults) (Published, error) {
+	if err := sameTool(merged, other); err != nil {
+		return Published{}, err
+	}
+	if err := m.samePlan(other.path, other.Published); err != nil {
+		return Published{}, err
+	}
+	merged, err := m.joinOwn(merged, other)
 	if err != nil {
 		return Published{}, err
 	}
-	if other.Run.Tool != merged.Run.Tool {
-		return Published{}, fmt.Errorf("%s: %w: run %s by %s, run %s by %s; run both with one version", path, ErrOtherTool, other.Run.ID, other.Run.Tool, merged.Run.ID, merged.Run.Tool)
+	if m.whole(merged) {
+		merged.Run.Partial, merged.Run.Selection = false, matrix.Selection{}
 	}
-	if err := m.samePlan(path, other); err != nil {
+	return merged, nil
+}
+
+func sameTool(merged Published, other ownResults) error {
+	if other.Run.Tool == merged.Run.Tool {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: run %s by %s, run %s by %s; run both with one version", other.path, ErrOtherTool, other.Run.ID, visible(other.Run.Tool), merged.Run.ID, visible(merged.Run.Tool))
+}
+
+// joinOwn joins a run of our own that neither a feature nor a verdict speaks
+// against.
+func (m Merger) joinOwn(merged Published, other ownResults) (Published, error) {
+	if err := m.sameFeatures(other.path, other.Published, merged); err != nil {
 		return Published{}, err
 	}
-	if err := m.sameFeatures(path, other, merged); err != nil {
-		return Published{}, err
-	}
-	if err := sameVerdicts(path, other, merged); err != nil {
+	if err := sameVerdicts(other.path, other.Published, merged); err != nil {
 		return Published{}, err
 	}
 	for _, control := range other.Controls {
@@ -230,15 +301,12 @@ func (m Merger) addOwn(merged Published, path string) (Published, error) {
 			merged.Controls = append(merged.Controls, control)
 		}
 	}
-	merged = m.join(merged, other, other.Targets, nil)
+	merged = m.join(merged, other.Published, other.Targets, nil)
 	if other.Run.Started.Before(merged.Run.Started) {
 		merged.Run.Started = other.Run.Started
 	}
 	if other.Run.Finished.After(merged.Run.Finished) {
 		merged.Run.Finished = other.Run.Finished
-	}
-	if m.whole(merged) {
-		merged.Run.Partial, merged.Run.Selection = false, matrix.Selection{}
 	}
 	return merged, nil
 }
@@ -344,7 +412,24 @@ func sameVerdicts(path string, other, merged Published) error {
 // have with an outcome stay ours; a client of ours that was not run gives way.
 func (m Merger) join(merged, other Published, clients []Client, by *Contributor) Published {
 	taken := MergedRun{ID: other.Run.ID, Tool: other.Run.Tool, Finished: other.Run.Finished, Plan: other.Run.Plan}
+	if shard := other.Run.Shard; shard != nil {
+		taken.Shard = shard.String()
+	}
+	if by == nil && other.Run.Seed != merged.Run.Seed {
+		taken.Seed = &other.Run.Seed
+	}
+	if by == nil && other.Run.Host != merged.Run.Host {
+		taken.Host = other.Run.Host
+	}
 	merged.Targets, merged.Cells = slices.Clone(merged.Targets), slices.Clone(merged.Cells)
+	there := make(map[matrix.Cell]bool, len(merged.Cells))
+	for _, cell := range merged.Cells {
+		there[cell.Key()] = true
+	}
+	cellsOf := map[matrix.Client][]Cell{}
+	for _, cell := range other.Cells {
+		cellsOf[cell.Key().Client()] = append(cellsOf[cell.Key().Client()], cell)
+	}
 	for _, client := range clients {
 		client.MeasuredBy = by
 		place := slices.IndexFunc(merged.Targets, func(ours Client) bool { return ours.Key() == client.Key() })
@@ -355,13 +440,21 @@ func (m Merger) join(merged, other Published, clients []Client, by *Contributor)
 			continue
 		case !wasMeasured(merged.Targets[place]):
 			merged.Targets[place] = client
-			merged.Cells = slices.DeleteFunc(merged.Cells, func(cell Cell) bool { return cell.Key().Client() == client.Key() })
+			merged.Cells = slices.DeleteFunc(merged.Cells, func(cell Cell) bool {
+				if cell.Key().Client() != client.Key() {
+					return false
+				}
+				delete(there, cell.Key())
+				return true
+			})
 		}
 		before := len(merged.Cells)
-		for _, cell := range other.Cells {
-			if cell.Key().Client() == client.Key() && !slices.ContainsFunc(merged.Cells, func(ours Cell) bool { return ours.Key() == cell.Key() }) {
+		for _, cell := range cellsOf[client.Key()] {
+			if !there[cell.Key()] {
+				there[cell.Key()] = true
 				merged.Cells = append(merged.Cells, cell)
 				merged.Run.Attempts += cell.Attempts
+				merged.Run.Reused += cell.Reused
 			}
 		}
 		if added := len(merged.Cells) - before; added > 0 {

@@ -14,15 +14,28 @@ import (
 var (
 	//go:embed page.html
 	pageSource string
+	//go:embed blocks.html
+	pageBlocks string
+	// Style is the style of every page of the results.
+	//
 	//go:embed page.css
-	pageStyle string
+	Style string
 )
 
 var pageTemplate = templateOf("page", pageSource)
 
 // templateOf parses a page of the results' one style.
 func templateOf(name, source string) *template.Template {
-	return template.Must(template.Must(template.New(name).Funcs(pageFunctions).Parse(source)).Parse(pageStyle))
+	page := Blocks(name)
+	template.Must(page.New("style").Parse(Style))
+	return template.Must(page.Parse(source))
+}
+
+// Blocks is a template of that name, still empty, with the parts that every page
+// of the results shows alike, and the functions that text of clients goes
+// through.
+func Blocks(name string) *template.Template {
+	return template.Must(template.New(name).Funcs(pageFunctions).Parse(pageBlocks))
 }
 
 var pageFunctions = template.FuncMap{
@@ -70,8 +83,8 @@ type page struct {
 	Notes    []pageNote
 	Several  bool // a row has several variants
 	Ranges   []pageRange
-	Details  []pageDetail
-	Findings []pageFindings
+	Details  []CellDetail
+	Findings []RowFindings
 	Clients  []Client
 	Legend   []matrix.Outcome
 }
@@ -79,7 +92,7 @@ type page struct {
 // pageAnswer answers one of the questions of 2010.
 type pageAnswer struct {
 	Title, Asks string
-	Clients     []pageCell
+	Clients     []RowVerdict
 }
 
 type pageGroup struct {
@@ -92,12 +105,12 @@ type pageRow struct {
 	Variant  string // of a single one, "@…"
 	Versions string
 	Client   Client // of the newest version
-	Cells    []pageCell
+	Cells    []RowVerdict
 }
 
-// pageCell is a row's verdict on a feature: the best technique of its newest
+// RowVerdict is a row's verdict on a feature: the best technique of its newest
 // version.
-type pageCell struct {
+type RowVerdict struct {
 	Name    string
 	Client  Client
 	Feature Feature
@@ -105,14 +118,15 @@ type pageCell struct {
 	Word    string // the outcome, short enough for a narrow column
 	When    string // the versions with this outcome, if not all have it
 	Label   string // the verdicts of all versions
-	Spans   []pageSpan
-	Note    string // letter of the technique, "" for plain
-	Link    template.URL
-	First   bool // of its group
+	Spans   []VerdictSpan
+	// Technique is what a pass or flaky needs, "" for plain, and Note its letter.
+	Technique, Note string
+	Link            template.URL
+	First           bool // of its group
 }
 
-// pageSpan is a verdict and the versions that have it.
-type pageSpan struct {
+// VerdictSpan is a verdict and the versions that have it.
+type VerdictSpan struct {
 	Outcome matrix.Outcome
 	Text    string
 }
@@ -137,41 +151,45 @@ type pageVariant struct {
 	Link    template.URL
 }
 
-// pageDetail is the view of one client and feature.
-type pageDetail struct {
+// CellDetail is the view of one client and feature.
+type CellDetail struct {
 	ID         string
 	Client     Client
 	Feature    Feature
 	Outcome    matrix.Outcome
 	Label      string
-	Techniques []pageTechnique
+	Techniques []CellTechnique
 }
 
-type pageTechnique struct {
+// CellTechnique is one technique of it.
+type CellTechnique struct {
 	Cell
 	ID    string
 	Open  bool // the best one
 	Layer string
 }
 
-type pageFindings struct {
+// RowFindings are what a reader should know of a row beyond its verdicts.
+type RowFindings struct {
 	Name, Binding string
 	Said          []string // why there is nothing else to say, or what to know of the rest
-	List          []pageFinding
+	List          []RowFinding
 }
 
-type pageFinding struct {
+// RowFinding is features of a row that have the same to say.
+type RowFinding struct {
 	Happened string         // by its dossier, or ""
 	Outcome  matrix.Outcome // of the feature: pass if a technique mends it
 	Cell     Cell
 	Where    string
 	In       string // " in 2.1.1", if it is not of all versions
-	Links    []pageLink
+	Links    []FeatureLink
 	Mended   string
 	Tried    []string
 }
 
-type pageLink struct {
+// FeatureLink leads to what is known of a feature.
+type FeatureLink struct {
 	Name string
 	Link template.URL
 }
@@ -182,18 +200,9 @@ func pageOf(published Published) page {
 		Run: published.Run, Summary: published.Run.summary(), Controls: published.controlsHeld(),
 		Clients: published.Targets, Legend: matrix.Outcomes,
 	}
-	p.Invalid = published.Run.Finished.IsZero() || len(published.Controls) == 0
-	for _, control := range published.Controls {
-		p.Invalid = p.Invalid || !control.Held()
-	}
+	p.Invalid = published.Unfit() != nil
 	for _, group := range v.groups {
-		grouped := pageGroup{Name: group}
-		for _, feature := range published.Features {
-			if feature.Group == group {
-				grouped.Features = append(grouped.Features, feature)
-			}
-		}
-		p.Groups = append(p.Groups, grouped)
+		p.Groups = append(p.Groups, pageGroup{group, v.inGroup[group]})
 	}
 	rows := v.rows()
 	p.Several = severalVariants(rows)
@@ -206,14 +215,14 @@ func pageOf(published Published) page {
 		}
 		for _, group := range p.Groups {
 			for i, feature := range group.Features {
-				cell, best := v.pageCell(row, feature)
+				cell := v.rowVerdict(row, feature)
 				cell.First = i == 0
-				if best.Technique != "" && best.Technique != plainTechnique && (best.Outcome == matrix.Pass || best.Outcome == matrix.Flaky) {
-					if letters[best.Technique] == "" {
-						letters[best.Technique] = noteLetter(len(p.Notes))
-						p.Notes = append(p.Notes, pageNote{letters[best.Technique], best.Technique})
+				if name := cell.Technique; name != "" {
+					if letters[name] == "" {
+						letters[name] = noteLetter(len(p.Notes))
+						p.Notes = append(p.Notes, pageNote{letters[name], name})
 					}
-					cell.Note = letters[best.Technique]
+					cell.Note = letters[name]
 				}
 				shown.Cells = append(shown.Cells, cell)
 				if shownRange, ok := v.pageRange(row, feature, cell); ok {
@@ -227,13 +236,12 @@ func pageOf(published Published) page {
 		}
 	}
 	for _, q := range v.questions() {
-		answer := pageAnswer{Title: q.title, Asks: q.asks}
+		answer := pageAnswer{Title: q.Title, Asks: q.Asks}
 		for _, row := range rows {
 			if row.absent() {
 				continue // the matrix has it
 			}
-			cell, _ := v.pageCell(row, v.features[q.feature])
-			answer.Clients = append(answer.Clients, cell)
+			answer.Clients = append(answer.Clients, v.rowVerdict(row, v.features[q.Feature]))
 		}
 		p.Answers = append(p.Answers, answer)
 	}
@@ -256,11 +264,10 @@ func noteLetter(index int) string {
 	return letter
 }
 
-// pageCell also returns the cell that it shows.
-func (v view) pageCell(r row, feature Feature) (pageCell, Cell) {
+func (v view) rowVerdict(r row, feature Feature) RowVerdict {
 	spans := v.spans(r, feature.Name)
 	best, text := v.verdictOf(spans[0], feature.Name, func(name string) string { return name })
-	cell := pageCell{
+	cell := RowVerdict{
 		Name: r.name(), Client: spans[0].newest(), Feature: feature, Outcome: best.Outcome,
 		Word: shortWord(best.Outcome), When: visible(spans[0].when), Label: visible(mark(best.Outcome) + " " + text),
 	}
@@ -269,17 +276,32 @@ func (v view) pageCell(r row, feature Feature) (pageCell, Cell) {
 	}
 	for _, span := range spans {
 		best, text := v.verdictOf(span, feature.Name, func(name string) string { return name })
-		cell.Spans = append(cell.Spans, pageSpan{best.Outcome, visible(mark(best.Outcome) + " " + inVersions(text, span.when))})
+		cell.Spans = append(cell.Spans, VerdictSpan{best.Outcome, visible(mark(best.Outcome) + " " + inVersions(text, span.when))})
+	}
+	if best.Technique != plainTechnique && (best.Outcome == matrix.Pass || best.Outcome == matrix.Flaky) {
+		cell.Technique = best.Technique
 	}
 	switch {
 	case best.Outcome == "":
 		cell.Outcome = matrix.NotRun
 	case r.single():
-		cell.Link = linkTo(anchor(best.Target, best.Binding, best.Feature))
+		cell.Link = v.link(cell.Client, feature.Name, false)
 	default:
-		cell.Link = linkTo(rangeAnchor(cell.Client, feature.Name))
+		cell.Link = v.link(cell.Client, feature.Name, true)
 	}
-	return cell, best
+	return cell
+}
+
+// Linker is the address of what is known of a client's feature; with several, of
+// its verdicts in every version that was measured.
+type Linker func(client Client, feature string, several bool) template.URL
+
+// inPage is where Page shows it.
+func inPage(client Client, feature string, several bool) template.URL {
+	if several {
+		return linkTo(rangeAnchor(client, feature))
+	}
+	return linkTo(anchor(client.Target, client.Binding, feature))
 }
 
 // rangeAnchor is where the versions of a row stand beside each other. A target
@@ -293,7 +315,7 @@ func rangeAnchor(client Client, feature string) string {
 	return anchor(names...)
 }
 
-func (v view) pageRange(r row, feature Feature, cell pageCell) (pageRange, bool) {
+func (v view) pageRange(r row, feature Feature, cell RowVerdict) (pageRange, bool) {
 	if r.single() || cell.Link == "" {
 		return pageRange{}, false
 	}
@@ -301,19 +323,19 @@ func (v view) pageRange(r row, feature Feature, cell pageCell) (pageRange, bool)
 		ID: rangeAnchor(r.newest(), feature.Name), Name: r.name(), Binding: r.newest().Binding, Feature: feature, Label: cell.Label,
 	}
 	for _, client := range r.all() {
-		single, _ := v.pageCell(row{clients: []Client{client}}, feature)
+		single := v.rowVerdict(row{clients: []Client{client}}, feature)
 		shown.Variants = append(shown.Variants, pageVariant{client, single.Outcome, single.Label, single.Link})
 	}
 	return shown, true
 }
 
-func (v view) pageDetail(client Client, feature Feature) (pageDetail, bool) {
+func (v view) pageDetail(client Client, feature Feature) (CellDetail, bool) {
 	techniques := v.cells[client.Key()][feature.Name]
 	if len(techniques) == 0 {
-		return pageDetail{}, false
+		return CellDetail{}, false
 	}
 	best := bestOf(techniques)
-	detail := pageDetail{
+	detail := CellDetail{
 		ID: anchor(client.Target, client.Binding, feature.Name), Client: client, Feature: feature,
 		Outcome: best.Outcome, Label: visible(outcomeText(best)),
 	}
@@ -325,7 +347,7 @@ func (v view) pageDetail(client Client, feature Feature) (pageDetail, bool) {
 				layer = visible(string(cell.Layer)) + ": " + how
 			}
 		}
-		detail.Techniques = append(detail.Techniques, pageTechnique{
+		detail.Techniques = append(detail.Techniques, CellTechnique{
 			Cell: cell, ID: anchor(cell.Target, cell.Binding, cell.Feature, cell.Technique),
 			Open: cell.Technique == best.Technique, Layer: layer,
 		})
@@ -333,11 +355,11 @@ func (v view) pageDetail(client Client, feature Feature) (pageDetail, bool) {
 	return detail, true
 }
 
-func (v view) pageFindings(r row) pageFindings {
-	findings := pageFindings{Name: r.name(), Binding: r.newest().Binding, Said: sayings(r)}
+func (v view) pageFindings(r row) RowFindings {
+	findings := RowFindings{Name: r.name(), Binding: r.newest().Binding, Said: sayings(r)}
 	red, mended := v.findings(r)
 	for _, found := range append(red, mended...) {
-		shown := pageFinding{Happened: found.happened, Outcome: found.cell.Outcome, Cell: found.cell, Where: where(found.cell), In: found.in(visible), Mended: found.mended}
+		shown := RowFinding{Happened: found.happened, Outcome: found.cell.Outcome, Cell: found.cell, Where: where(found.cell), In: found.in(visible), Mended: found.mended}
 		if found.mended != "" {
 			shown.Outcome = matrix.Pass
 		}
@@ -345,7 +367,7 @@ func (v view) pageFindings(r row) pageFindings {
 			shown.Tried = found.tried
 		}
 		for _, feature := range found.features {
-			shown.Links = append(shown.Links, pageLink{feature, linkTo(anchor(found.cell.Target, found.cell.Binding, feature))})
+			shown.Links = append(shown.Links, FeatureLink{feature, v.link(v.clients[found.cell.Key().Client()], feature, false)})
 		}
 		findings.List = append(findings.List, shown)
 	}

@@ -2,7 +2,9 @@ package results
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -64,6 +66,19 @@ func FromRecord(path string, catalogue []matrix.Feature, targets []matrix.Target
 	return gathered.published, err
 }
 
+// FromLines is FromRecord for lines of a record that is still being written, such
+// as those about one cell.
+func FromLines(lines []matrix.Line, catalogue []matrix.Feature, targets []matrix.Target) (Published, error) {
+	gathered, err := gatherLines(func(yield func(matrix.Line, error) bool) {
+		for _, line := range lines {
+			if !yield(line, nil) {
+				return
+			}
+		}
+	}, catalogue, targets)
+	return gathered.published, err
+}
+
 // gathered is a record in the form of published results, and what speaks
 // against publishing it.
 type gathered struct {
@@ -73,6 +88,17 @@ type gathered struct {
 }
 
 func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Target) (gathered, error) {
+	gathered, err := gatherLines(ReadRecord(path), catalogue, targets)
+	if errors.Is(err, errNoHeader) {
+		err = fmt.Errorf("%w: %s has no header", ErrUnfinished, path)
+	}
+	return gathered, err
+}
+
+// errNoHeader is that nothing was recorded.
+var errNoHeader = errors.New("there is no header")
+
+func gatherLines(lines iter.Seq2[matrix.Line, error], catalogue []matrix.Feature, targets []matrix.Target) (gathered, error) {
 	var header matrix.Header
 	var footer *matrix.Footer
 	clients := map[matrix.Client]matrix.ClientAccount{}
@@ -83,7 +109,7 @@ func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Targ
 		}
 		return cells[name]
 	}
-	for line, err := range ReadRecord(path) {
+	for line, err := range lines {
 		if err != nil {
 			return gathered{}, err
 		}
@@ -101,11 +127,14 @@ func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Targ
 		}
 	}
 	if header.Run == "" {
-		return gathered{}, fmt.Errorf("%w: %s has no header", ErrUnfinished, path)
+		return gathered{}, errNoHeader
 	}
 	plan, planError := matrix.MakePlan(targets, catalogue, header.Selection)
 	if planError == nil && plan.Digest != header.PlanDigest {
 		planError = fmt.Errorf("its plan is %s, today's is %s", header.PlanDigest, plan.Digest)
+	}
+	if planError == nil && header.Shard != nil {
+		_, planError = plan.Part(*header.Shard)
 	}
 	result := gathered{footer: footer, planError: planError}
 	result.published = Published{
@@ -114,8 +143,8 @@ func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Targ
 			ID: header.Run, Tool: header.Tool, Started: header.Started.UTC(), Runtime: header.Runtime,
 			Host: header.Environment.Host, Cores: header.Environment.Cores, Engine: header.Environment.Engine,
 			Endpoint: header.Environment.EndpointDigest, Plan: header.PlanDigest, Seed: header.Seed, Repeat: header.Repeat,
-			Partial:   isPartial(header.Selection),
-			Selection: header.Selection, Cells: header.Cells,
+			Partial:   header.Selection.Partial() || header.Shard != nil,
+			Selection: header.Selection, Shard: header.Shard, Cells: header.Cells,
 		},
 		Controls: []matrix.ControlResult{}, Targets: []Client{}, Features: []Feature{}, Cells: []Cell{}, Best: []Best{},
 	}
@@ -130,12 +159,6 @@ func gatherRecord(path string, catalogue []matrix.Feature, targets []matrix.Targ
 	}
 	result.published.fill(placesIn(plan), catalogue, targets, clients, cells)
 	return result, nil
-}
-
-// isPartial tells a run with a selection from one of all that is measured by
-// default.
-func isPartial(selection matrix.Selection) bool {
-	return len(selection.Targets)+len(selection.Bindings)+len(selection.Features)+len(selection.Techniques) > 0
 }
 
 // measured is what a record holds of one cell. It keeps one attempt for each
@@ -365,7 +388,7 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 			Cause: cause.Text, CauseSource: cause.Source,
 			Target: name.Target, Implementation: implementation, Version: client.Version, Binding: name.Binding, Libzmq: client.Libzmq,
 			Feature: name.Feature, Technique: name.Technique, Outcome: verdict.Outcome, Signal: bounded(verdict.Signal, mostName),
-			Layer: verdict.Layer, Reason: bounded(verdict.Reason, mostReason), Attempts: verdict.Attempts, Passes: verdict.Passes,
+			Layer: verdict.Layer, Reason: bounded(verdict.Reason, mostReason), Attempts: verdict.Attempts, Passes: verdict.Passes, Reused: measured.reused,
 			Image: client.Image, Replay: replayOf(name, client), Evidence: measured.shown(),
 		})
 		p.Run.Attempts += verdict.Attempts

@@ -48,9 +48,10 @@ type Run struct {
 	Plan     string    `json:"plan"`     // digest
 	Seed     uint64    `json:"seed"`
 	Repeat   int       `json:"repeat,omitempty"` // attempts asked for of every cell; absent: until it was decided
-	// Partial says that only a selection was run.
+	// Partial says that only a selection or a shard was run.
 	Partial   bool             `json:"partial"`
 	Selection matrix.Selection `json:"selection,omitzero"`
+	Shard     *matrix.Shard    `json:"shard,omitempty"` // nil: the whole plan was run
 	Cells     int              `json:"cells"`
 	Attempts  int              `json:"attempts"` // that count: without traced ones
 	Reused    int              `json:"reused"`   // of these, made by an earlier run
@@ -117,13 +118,13 @@ func (c Client) bindingAndSource() string {
 		text += " " + c.BindingVersion
 	}
 	if c.Source != nil {
-		text += " (" + sourceText(*c.Source) + ")"
+		text += " (" + SourceText(*c.Source) + ")"
 	}
 	return visible(text)
 }
 
-// sourceText is the origin of a binding's source, in words.
-func sourceText(source matrix.Source) string {
+// SourceText is the origin of a binding's source, in words.
+func SourceText(source matrix.Source) string {
 	text := "from " + source.From
 	if source.Folder {
 		text = "from the folder " + source.From
@@ -176,6 +177,7 @@ type Cell struct {
 	CauseSource string `json:"cause_source,omitempty"`
 	Attempts    int    `json:"attempts"`
 	Passes      int    `json:"passes"`
+	Reused      int    `json:"reused,omitempty"` // of the attempts, made by an earlier run
 	Image       string `json:"image"`
 	Replay      string `json:"replay"`
 	// Evidence is of the attempt that shows the outcome: the first that had
@@ -257,7 +259,8 @@ var (
 	// ErrOtherPlan: the record was made from other targets or features than
 	// are known here.
 	ErrOtherPlan = errors.New("the record was made with another plan")
-	// ErrPartial: a selection's results would replace those of a full run.
+	// ErrPartial: the results of a selection or a shard would replace those of a
+	// full run.
 	ErrPartial = errors.New("a partial run does not replace a full one")
 )
 
@@ -276,11 +279,18 @@ func (p Published) encode() ([]byte, error) {
 // ReadPublished reads published results and holds them to their schema. A file
 // that is not there is os.ErrNotExist.
 func ReadPublished(path string) (Published, error) {
+	published, _, err := ReadPublishedSource(path)
+	return published, err
+}
+
+// ReadPublishedSource also returns the file as it stands.
+func ReadPublishedSource(path string) (Published, []byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Published{}, fmt.Errorf("reading published results: %w", err)
+		return Published{}, nil, fmt.Errorf("reading published results: %w", err)
 	}
-	return parsePublished(path, data)
+	published, err := parsePublished(path, data)
+	return published, data, err
 }
 
 // WritePublished writes the results to path, all or nothing. Results of a
@@ -297,6 +307,9 @@ func WritePublished(path string, published Published) error {
 		case err != nil:
 			return fmt.Errorf("%s is there and can't be read as results, so that a partial run may not replace it: %w", path, err)
 		case !there.Run.Partial:
+			if shard := published.Run.Shard; shard != nil {
+				return fmt.Errorf("%w: %s has the full run %s, and run %s is shard %s; write elsewhere, or merge it with the other shards", ErrPartial, path, there.Run.ID, published.Run.ID, shard)
+			}
 			return fmt.Errorf("%w: %s has the full run %s, and run %s had a selection; write elsewhere, or run without a selection", ErrPartial, path, there.Run.ID, published.Run.ID)
 		}
 	}

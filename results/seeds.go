@@ -50,8 +50,10 @@ type Answer struct {
 	Technique string `json:"technique,omitempty"`
 	Cause     string `json:"cause,omitempty"` // one sentence
 
-	spans []pageSpan
-	link  string // anchor in the page of the results
+	spans []VerdictSpan
+	// Of what is known of it; several where that is of several versions.
+	client  *Client
+	several bool
 }
 
 // SeedsOf answers the question of 2010 from published results.
@@ -85,7 +87,7 @@ func SeedsOf(published Published) (Seeds, error) {
 			answer := claimed(claims, claim.Implementation, q)
 			answer.Outcome, answer.Measured = matrix.NotRun, mark(matrix.NotRun)+" "+string(matrix.NotRun)
 			answer.Cause = fmt.Sprintf("Run %s had no client of it.", published.Run.ID)
-			answer.spans = []pageSpan{{matrix.NotRun, answer.Measured}}
+			answer.spans = []VerdictSpan{{matrix.NotRun, answer.Measured}}
 			seed.Answers = append(seed.Answers, answer)
 		}
 		seeds.Seeds = append(seeds.Seeds, seed)
@@ -116,24 +118,24 @@ func (v view) seedRows() []row {
 }
 
 // claimed is the part of an answer that is of 2010.
-func claimed(claims Claims, implementation string, q question) Answer {
-	claim, _ := claims.about(implementation, q.claim)
-	return Answer{Question: q.claim, Feature: q.feature, Claimed: claim.Claim, Quote: claim.Quote}
+func claimed(claims Claims, implementation string, q Question) Answer {
+	claim, _ := claims.about(implementation, q.Claim)
+	return Answer{Question: q.Claim, Feature: q.Feature, Claimed: claim.Claim, Quote: claim.Quote}
 }
 
-func (v view) answer(claims Claims, r row, q question) Answer {
+func (v view) answer(claims Claims, r row, q Question) Answer {
 	client := r.newest()
 	answer := claimed(claims, client.Implementation, q)
 	plainName := func(name string) string { return name }
 	techniques := []string{}
-	for i, span := range v.spans(r, q.feature) {
-		best, text := v.verdictOf(span, q.feature, plainName)
+	for i, span := range v.spans(r, q.Feature) {
+		best, text := v.verdictOf(span, q.Feature, plainName)
 		outcome := cmp.Or(best.Outcome, matrix.NotRun)
-		answer.spans = append(answer.spans, pageSpan{outcome, mark(best.Outcome) + " " + inVersions(text, span.when)})
+		answer.spans = append(answer.spans, VerdictSpan{outcome, mark(best.Outcome) + " " + inVersions(text, span.when)})
 		if i == 0 {
 			answer.Outcome = outcome
 			if span.said {
-				answer.Since = v.since(r, q.feature)
+				answer.Since = v.since(r, q.Feature)
 			}
 		}
 		if (outcome == matrix.Pass || outcome == matrix.Flaky) && best.Technique != plainTechnique {
@@ -158,11 +160,8 @@ func (v view) answer(claims Claims, r row, q question) Answer {
 	case answer.Outcome == matrix.NotRun && answer.Cause == "":
 		answer.Cause = fmt.Sprintf("Run %s did not attempt it.", v.Run.ID)
 	}
-	if best, ok := v.best(client, q.feature); ok {
-		answer.link = anchor(best.Target, best.Binding, best.Feature)
-		if !r.single() {
-			answer.link = rangeAnchor(client, q.feature)
-		}
+	if _, ok := v.best(client, q.Feature); ok {
+		answer.client, answer.several = &client, !r.single()
 	}
 	return answer
 }
@@ -253,7 +252,7 @@ func SeedsMarkdown(published Published) (string, error) {
 	fmt.Fprintf(&b, "- %s %s; %s.\n", escapeMarkdown(seedsMeasured), escapeMarkdown(published.Run.summary()), escapeMarkdown(published.controlsHeld()))
 	quotes := seeds.quotes()
 	for place, q := range questions {
-		fmt.Fprintf(&b, "\n## %s\n\n%s (%s)\n\n", q.title, escapeMarkdown(q.asks), codeMarkdown(q.feature))
+		fmt.Fprintf(&b, "\n## %s\n\n%s (%s)\n\n", q.Title, escapeMarkdown(q.Asks), codeMarkdown(q.Feature))
 		lines := [][]string{{"implementation", "claimed in 2010", "measured now", "since, as far as seen", "technique", "cause"}}
 		for _, seed := range seeds.Seeds {
 			answer := seed.Answers[place]
@@ -280,8 +279,8 @@ var seedsSource string
 
 var seedsTemplate = templateOf("seeds", seedsSource)
 
-// seedsPage is what the template shows.
-type seedsPage struct {
+// SeedsShown is what pages show of the answers.
+type SeedsShown struct {
 	Title, Asked, Measured, Summary, Controls string
 	Results                                   template.URL // the page of the results
 	Source                                    ClaimSource
@@ -299,37 +298,48 @@ type seedsRow struct {
 	Answer Answer
 	Quote  int // number of the claim's words, 0 where nothing was said
 	Link   template.URL
-	Spans  []pageSpan
+	Spans  []VerdictSpan
 }
 
 // SeedsPage renders the answers as one HTML page. results is the name of the
 // results' own page beside it, whose cells it links to.
 func SeedsPage(published Published, results string) ([]byte, error) {
-	seeds, err := SeedsOf(published)
+	page, err := seedsPageOf(published, func(client Client, feature string, several bool) template.URL {
+		return template.URL(results) + inPage(client, feature, several)
+	})
 	if err != nil {
 		return nil, err
 	}
-	page := seedsPage{
-		Title: seedsTitle, Asked: seedsAsked, Measured: seedsMeasured, Summary: published.Run.summary(), Controls: published.controlsHeld(),
-		Results: template.URL(results), Source: seeds.Source, Quotes: seeds.quotes(),
-	}
-	for place, q := range questions {
-		question := seedsQuestion{Title: q.title, Asks: q.asks, Feature: q.feature, Claim: q.claim}
-		for _, seed := range seeds.Seeds {
-			answer := seed.Answers[place]
-			row := seedsRow{Seed: seed, Answer: answer, Spans: answer.spans, Quote: slices.Index(page.Quotes, answer.Quote) + 1}
-			if answer.link != "" {
-				row.Link = template.URL(results) + linkTo(answer.link)
-			}
-			question.Rows = append(question.Rows, row)
-		}
-		page.Questions = append(page.Questions, question)
-	}
+	page.Results = template.URL(results)
 	var buffer bytes.Buffer
 	if err := seedsTemplate.Execute(&buffer, page); err != nil {
 		return nil, fmt.Errorf("rendering the question of 2010 for run %s: %w", published.Run.ID, err)
 	}
 	return buffer.Bytes(), nil
+}
+
+func seedsPageOf(published Published, link Linker) (SeedsShown, error) {
+	seeds, err := SeedsOf(published)
+	if err != nil {
+		return SeedsShown{}, err
+	}
+	page := SeedsShown{
+		Title: seedsTitle, Asked: seedsAsked, Measured: seedsMeasured, Summary: published.Run.summary(), Controls: published.controlsHeld(),
+		Source: seeds.Source, Quotes: seeds.quotes(),
+	}
+	for place, q := range questions {
+		question := seedsQuestion{Title: q.Title, Asks: q.Asks, Feature: q.Feature, Claim: q.Claim}
+		for _, seed := range seeds.Seeds {
+			answer := seed.Answers[place]
+			row := seedsRow{Seed: seed, Answer: answer, Spans: answer.spans, Quote: slices.Index(page.Quotes, answer.Quote) + 1}
+			if answer.client != nil {
+				row.Link = link(*answer.client, q.Feature, answer.several)
+			}
+			question.Rows = append(question.Rows, row)
+		}
+		page.Questions = append(page.Questions, question)
+	}
+	return page, nil
 }
 
 // quotes are the claims' sentences, each once, in the order of the questions.
@@ -373,7 +383,7 @@ func SeedsTerminal(published Published, options TerminalOptions) (string, error)
 	for _, seed := range seeds.Seeds {
 		b.WriteString("\n" + wrappedHeading(seed.named(), options.Width))
 		for place, answer := range seed.Answers {
-			b.WriteString(wrapped(questions[place].title, options.Width))
+			b.WriteString(wrapped(questions[place].Title, options.Width))
 			said := nothingSaid
 			if answer.Claimed != "" {
 				said = fmt.Sprintf("%s: “%s”", answer.Claimed, answer.Quote)

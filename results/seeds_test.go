@@ -34,7 +34,7 @@ func TestTheClaimsFitTheirSchemaAndTheirWords(t *testing.T) {
 	}
 	var questionNames []string
 	for _, q := range questions {
-		questionNames = append(questionNames, q.claim)
+		questionNames = append(questionNames, q.Claim)
 	}
 	for _, claim := range claims.Claims {
 		assert.Contains(t, questionNames, claim.Question)

@@ -83,8 +83,8 @@ func (v view) terminalTable(width int, paint func(matrix.Outcome, string) string
 	for _, row := range v.rows() {
 		b.WriteString(wrappedHeading(visible(strings.Join(strings.Fields(row.name()+" "+row.versions()+" "+row.newest().Binding+dagger(row)), " ")), width))
 		for _, q := range v.questions() {
-			best, _ := v.best(v.spans(row, q.feature)[0].newest(), q.feature)
-			b.WriteString(paint(best.Outcome, wrapped(q.title+": "+visible(v.verdicts(row, q.feature, visible, visible)), width)))
+			best, _ := v.best(v.spans(row, q.Feature)[0].newest(), q.Feature)
+			b.WriteString(paint(best.Outcome, wrapped(q.Title+": "+visible(v.verdicts(row, q.Feature, visible, visible)), width)))
 		}
 		for _, group := range v.groups {
 			b.WriteString(wrapped(visible(group)+": "+v.tallies(row, group, visible), width))
@@ -116,7 +116,7 @@ func (v view) terminalGrid(named bool, paint func(matrix.Outcome, string) string
 		header = table.Row{"client"}
 	}
 	for _, q := range v.questions() {
-		header = append(header, q.title)
+		header = append(header, q.Title)
 	}
 	for _, group := range v.groups {
 		header = append(header, visible(group))
@@ -139,8 +139,8 @@ func (v view) terminalGrid(named bool, paint func(matrix.Outcome, string) string
 		}
 		for _, q := range v.questions() {
 			var parts []string
-			for _, span := range v.spans(row, q.feature) {
-				best, words := v.verdictOf(span, q.feature, visible)
+			for _, span := range v.spans(row, q.Feature) {
+				best, words := v.verdictOf(span, q.Feature, visible)
 				if !named {
 					words = shortWord(best.Outcome)
 				}

@@ -48,6 +48,10 @@ func visible(text string) string {
 	return strings.Join(strings.Fields(visibleLines(text)), " ")
 }
 
+// Shown is the start of a stranger's text, at most so many bytes of it, on one
+// line in which every character shows itself.
+func Shown(text string, most int) string { return bounded(visible(text), most) }
+
 // visibleLines is visible for text of several lines: it keeps line feeds, tabs
 // and blanks.
 func visibleLines(text string) string {

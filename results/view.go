@@ -9,17 +9,17 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
-// question is one that decided in 2010 whether a Common Lisp binding could
+// Question is one that decided in 2010 whether a Common Lisp binding could
 // offer zero-copy. Its feature is the strictest of its kind, and has a column
 // of its own.
-type question struct {
-	feature string
-	title   string // "callback on I/O thread"
-	claim   string // what claims call it: "callback"
-	asks    string // the question in full
+type Question struct {
+	Feature string
+	Title   string // "callback on I/O thread"
+	Claim   string // what claims call it: "callback"
+	Asks    string // the question in full
 }
 
-var questions = []question{
+var questions = []Question{
 	{"callback/io-thread-gc", "callback on I/O thread", "callback", "Can libzmq's I/O thread call into it, while it collects?"},
 	{"static-area/address-stable", "static area", "static-area", "Has it arrays that the collector never moves?"},
 	{"zero-copy/callback-free", "zero-copy by callback", "zero-copy", "Both together: are its arrays sent without a copy, and freed by its own callback?"},
@@ -30,13 +30,31 @@ type view struct {
 	Published
 	groups   []string // in the features' order
 	features map[string]Feature
+	inGroup  map[string][]Feature
 	cells    map[matrix.Client]map[string][]Cell // techniques in order of preference
+	clients  map[matrix.Client]Client
+	controls map[string][]Client // by suite
+	raw      map[string][]Client // by target
+	link     Linker
 }
 
 func viewOf(published Published) view {
-	v := view{Published: published, features: map[string]Feature{}, cells: map[matrix.Client]map[string][]Cell{}}
+	v := view{
+		Published: published, features: map[string]Feature{}, inGroup: map[string][]Feature{}, cells: map[matrix.Client]map[string][]Cell{},
+		clients: map[matrix.Client]Client{}, controls: map[string][]Client{}, raw: map[string][]Client{}, link: inPage,
+	}
+	for _, client := range published.Targets {
+		v.clients[client.Key()] = client
+		if client.Control {
+			v.controls[client.Suite] = append(v.controls[client.Suite], client)
+		}
+		if client.Raw {
+			v.raw[client.Target] = append(v.raw[client.Target], client)
+		}
+	}
 	for _, feature := range published.Features {
 		v.features[feature.Name] = feature
+		v.inGroup[feature.Group] = append(v.inGroup[feature.Group], feature)
 		if !slices.Contains(v.groups, feature.Group) {
 			v.groups = append(v.groups, feature.Group)
 		}
@@ -52,8 +70,8 @@ func viewOf(published Published) view {
 }
 
 // questions are those whose features were measured.
-func (v view) questions() []question {
-	return slices.DeleteFunc(slices.Clone(questions), func(q question) bool { _, ok := v.features[q.feature]; return !ok })
+func (v view) questions() []Question {
+	return slices.DeleteFunc(slices.Clone(questions), func(q Question) bool { _, ok := v.features[q.Feature]; return !ok })
 }
 
 // best is a client's best technique for a feature.
@@ -119,10 +137,7 @@ type tally struct {
 
 func (v view) tally(client Client, group string) tally {
 	tally := tally{others: map[matrix.Outcome]int{}}
-	for _, feature := range v.Features {
-		if feature.Group != group {
-			continue
-		}
+	for _, feature := range v.inGroup[group] {
 		best, ok := v.best(client, feature.Name)
 		switch {
 		case !ok:
@@ -305,25 +320,22 @@ func (v view) layerFound(cell Cell) string {
 	if !cell.Outcome.Red() {
 		return ""
 	}
+	self := v.clients[cell.Key().Client()]
 	var control, raw *Cell
-	var self Client
-	for _, client := range v.Targets {
-		if client.Key() == cell.Key().Client() {
-			self = client
+	for _, client := range v.controls[self.Suite] {
+		if best, ok := v.best(client, cell.Feature); ok {
+			control = &best
 		}
 	}
-	for _, client := range v.Targets {
+	for _, client := range v.raw[cell.Target] {
 		best, ok := v.best(client, cell.Feature)
-		switch {
-		case !ok:
-		case client.Control && client.Suite == self.Suite:
-			control = &best
-		case client.Raw && client.Target == cell.Target:
-			raw = &best
-			for _, same := range v.cells[client.Key()][cell.Feature] {
-				if same.Technique == cell.Technique {
-					raw = &same
-				}
+		if !ok || client.Control && client.Suite == self.Suite {
+			continue
+		}
+		raw = &best
+		for _, same := range v.cells[client.Key()][cell.Feature] {
+			if same.Technique == cell.Technique {
+				raw = &same
 			}
 		}
 	}
@@ -465,6 +477,8 @@ func (r Run) summary() string {
 	switch {
 	case r.Finished.IsZero():
 		text += "; UNFINISHED"
+	case r.Shard != nil:
+		text += fmt.Sprintf("; only shard %s", r.Shard)
 	case r.Partial:
 		text += "; only a selection"
 	}

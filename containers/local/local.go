@@ -48,6 +48,7 @@ type Runtime struct {
 	mu       sync.Mutex
 	children []*child // started and not closed
 	closed   bool
+	endpoint gobuild.Options // without a digest until they are found
 }
 
 var runID = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
@@ -106,14 +107,10 @@ func (r *Runtime) Environment(ctx context.Context) (matrix.Environment, error) {
 	if err != nil {
 		return matrix.Environment{}, err
 	}
-	digest, err := gobuild.Digest(ctx, options)
-	if err != nil {
-		return matrix.Environment{}, fmt.Errorf("the endpoint's digest: %w", err)
-	}
 	return matrix.Environment{
 		Host: fmt.Sprintf("%s %s %s", unix.ByteSliceToString(name.Sysname[:]),
 			unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Machine[:])),
-		Cores: runtime.GOMAXPROCS(0), Engine: "local", EndpointDigest: "sha256:" + digest,
+		Cores: runtime.GOMAXPROCS(0), Engine: "local", EndpointDigest: "sha256:" + options.Digest,
 	}, nil
 }
 
@@ -140,16 +137,27 @@ func (r *Runtime) StartEndpoint(ctx context.Context) (matrix.Endpoint, error) {
 }
 
 // endpointOptions name the endpoint's program, which depends on the libzmq that
-// is installed.
+// is installed. They are found once: the endpoint of a run is one program, also
+// when it is started again.
 func (r *Runtime) endpointOptions(ctx context.Context) (gobuild.Options, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.endpoint.Digest != "" {
+		return r.endpoint, nil
+	}
 	output, err := exec.CommandContext(ctx, "pkg-config", "--modversion", "libzmq").CombinedOutput()
 	if err != nil {
 		return gobuild.Options{}, fmt.Errorf("the endpoint needs libzmq to build (apt-get install gcc pkg-config libzmq3-dev): pkg-config: %w: %s", err, bytes.TrimSpace(output))
 	}
-	return gobuild.Options{
+	options := gobuild.Options{
 		Root: r.root, CacheDir: r.cache, Package: endpointPackage, Cgo: true,
 		Inputs: []string{"libzmq " + string(bytes.TrimSpace(output))},
-	}, nil
+	}
+	if options.Digest, err = gobuild.Digest(ctx, options); err != nil {
+		return gobuild.Options{}, fmt.Errorf("the endpoint's digest: %w", err)
+	}
+	r.endpoint = options
+	return options, nil
 }
 
 // program builds a Go program; only so many builds as there are cores run at

@@ -33,12 +33,27 @@ const (
 	EndpointReply   Name = "endpoint-reply"   // one line from the endpoint, its greeting too
 	Record          Name = "record"           // one line of a run record
 	Published       Name = "published"        // the published JSON, the interface for other programs
+	Site            Name = "site"             // index.json of the published site
 	Claims          Name = "claims"           // results/claims.yaml
 	Contributors    Name = "contributors"     // results/contributors.yaml
+	Expect          Name = "expect"           // a zmqmatrix.expect.yaml
+	Plan            Name = "plan"             // what plan --json prints
+	History         Name = "history"          // one line of a file in results/history
+	Diff            Name = "diff"             // two runs compared
+	Timelines       Name = "timelines"        // how verdicts came about
 )
 
 //go:embed *.json
 var files embed.FS
+
+// Source is a contract itself, a JSON Schema.
+func Source(name Name) ([]byte, error) {
+	source, err := files.ReadFile(string(name) + ".json")
+	if err != nil {
+		return nil, fmt.Errorf("there is no schema %q: %w", string(name), err)
+	}
+	return source, nil
+}
 
 // base is what the schemas' $id begin with. It names them; nothing is fetched.
 const base = "https://github.com/zmqmatrix/zmqmatrix/matrix/schema/"
@@ -192,7 +207,7 @@ func CheckYAML(name Name, file string, data []byte) ([]byte, error) {
 func ReadYAML(name Name, file string, data []byte) (*Document, error) {
 	var document *Document
 	err := check(name, func() *Document {
-		document = parseYAML(file, data)
+		document = parseYAML(file, data, mostYAML(name))
 		return document
 	})
 	if err != nil {

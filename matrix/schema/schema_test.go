@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // The contracts of JSON lines with examples in testdata: NAME.good.jsonl and
 // NAME.bad.jsonl, whose mistakes are in NAME.bad.txt.
 var lineContracts = []schema.Name{
-	schema.ProbeTask, schema.ProbeReport, schema.WardenRequest, schema.WardenReply, schema.EndpointRequest, schema.EndpointReply,
+	schema.ProbeTask, schema.ProbeReport, schema.WardenRequest, schema.WardenReply, schema.EndpointRequest, schema.EndpointReply, schema.History,
 }
 
 func TestEverySchemaInTheFolderCompiles(t *testing.T) {
@@ -136,6 +136,19 @@ func TestAMessageIsBoundedAndPrintable(t *testing.T) {
 		_, err := schema.CheckYAML(schema.Target, "target.yaml", []byte(yaml))
 		requireHarmless(t, err)
 	}
+}
+
+func TestYAMLIsBounded(t *testing.T) {
+	_, err := schema.CheckYAML(schema.Target, "target.yaml", []byte("a: b\n# "+strings.Repeat("c", 5000)+"\n"))
+	require.EqualError(t, err, "target.yaml:2:1: a line of 5002 bytes; at most 4096 are read: break it")
+	const large = 100 << 10
+	comments := strings.Repeat("# a line of a comment\n", large/20)
+	_, err = schema.CheckYAML(schema.Target, "target.yaml", []byte(comments+"a: b\n"))
+	require.ErrorContains(t, err, "at most 32768 are read")
+	_, err = schema.CheckYAML(schema.Expect, "e.yaml", []byte("schema: zmqmatrix/expect/v1\nrules: []\n"+comments))
+	require.NoError(t, err, "expectations may be longer")
+	_, err = schema.CheckYAML(schema.Expect, "e.yaml", []byte(comments+comments+comments))
+	require.ErrorContains(t, err, "at most 262144 are read")
 }
 
 func TestJoinOrdersAndDropsRepetitions(t *testing.T) {

@@ -116,6 +116,9 @@ func TestWhatTheTypesWriteIsTaken(t *testing.T) {
 	for _, sender := range []matrix.Sender{matrix.SenderSelf, matrix.SenderOther} {
 		take(schema.WardenReply, warden.Reply{ID: 1, Account: &matrix.Account{Ending: matrix.Signaled, Dossier: &matrix.Dossier{Sender: sender, Access: matrix.AccessWrite}}})
 	}
+	take(schema.WardenReply, warden.Reply{ID: 1, Core: &warden.CoreChunk{Offset: 4096, Data: []byte{0, 255}}})
+	take(schema.WardenReply, warden.Reply{ID: 1, Core: &warden.CoreChunk{Offset: 8192, Data: []byte{}}})
+	take(schema.WardenReply, warden.Reply{ID: 1, Account: &matrix.Account{Ending: matrix.Signaled}, CoreMissing: "none was written"})
 	take(schema.WardenReply, warden.Greeting{Warden: warden.Version, PID: 1})
 	take(schema.WardenReply, warden.Reply{ID: 0, Error: "no request"})
 	for _, ending := range []matrix.Ending{

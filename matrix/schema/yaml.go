@@ -14,14 +14,27 @@ import (
 
 // Bounds of what is read as YAML; a target.yaml has a few hundred lines at
 // most. The parser calls itself for every level and looks for the end of each
-// bracket anew: 60000 open ones took it 20 s, 2000 take it 0.1 s.
+// bracket anew: 60000 open ones took it 20 s, 2000 take it 0.1 s. What else it
+// takes long for, such as 16000 dashes, is long on one line.
 const (
 	maxYAML     = 32 << 10 // bytes
+	maxLine     = 4 << 10  // bytes
 	maxBrackets = 2000     // [ and {, wherever they stand
 )
 
-// parseYAML reads one YAML document.
-func parseYAML(file string, data []byte) (document *Document) {
+// maxExpectations is maxYAML for expectations, which may have a rule for each
+// client and feature of every version.
+const maxExpectations = 256 << 10
+
+func mostYAML(name Name) int {
+	if name == Expect {
+		return maxExpectations
+	}
+	return maxYAML
+}
+
+// parseYAML reads one YAML document of at most so many bytes.
+func parseYAML(file string, data []byte, most int) (document *Document) {
 	document = &Document{file: file}
 	start := place{1, 1}
 	reader := &yamlReader{document: document}
@@ -31,9 +44,15 @@ func parseYAML(file string, data []byte) (document *Document) {
 			document.add(start, nil, "not YAML: its parser can't read it: "+printable(fmt.Sprint(panicked)))
 		}
 	}()
-	if len(data) > maxYAML {
-		document.add(start, nil, fmt.Sprintf("%d bytes; at most %d are read", len(data), maxYAML))
+	if len(data) > most {
+		document.add(start, nil, fmt.Sprintf("%d bytes; at most %d are read", len(data), most))
 		return document
+	}
+	for number, line := range bytes.Split(data, []byte("\n")) {
+		if len(line) > maxLine {
+			document.add(place{number + 1, 1}, nil, fmt.Sprintf("a line of %d bytes; at most %d are read: break it", len(line), maxLine))
+			return document
+		}
 	}
 	if brackets := bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")); brackets > maxBrackets {
 		document.add(start, nil, fmt.Sprintf("%d opening brackets; at most %d are read", brackets, maxBrackets))
@@ -73,7 +92,7 @@ func parseYAML(file string, data []byte) (document *Document) {
 	return document
 }
 
-const noAliases = "anchors, aliases and merges are not taken here: write it out"
+const noAliases = "anchors, aliases and merges are not taken here: write it out; a text that begins with * or & stands in quotation marks"
 
 // yamlReader walks YAML's tree.
 type yamlReader struct{ document *Document }

@@ -59,17 +59,7 @@ func (s *stream) fill(topic []string) {
 		s.frame = append(s.frame[:0], topic[s.part]...)
 		return
 	}
-	part := s.part - len(topic)
-	size := s.spec.Sizes[(s.message*s.parts+part)%len(s.spec.Sizes)]
-	index := s.message
-	if s.parts > 1 {
-		index = s.message*16 + part
-	}
-	if cap(s.frame) < size {
-		s.frame = make([]byte, size)
-	}
-	s.frame = s.frame[:size]
-	matrix.FillPayload(s.frame, s.spec.Seed, index)
+	s.frame = s.spec.AppendFrame(s.frame[:0], s.message, s.part-len(topic))
 }
 
 func wouldBlock(err error) bool {

@@ -1,10 +1,12 @@
-package ci
+package measure
 
 import (
 	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/zmqmatrix/zmqmatrix/targets"
 )
 
 func TestVersionOfABuild(t *testing.T) {
@@ -25,6 +27,16 @@ func TestVersionOfABuild(t *testing.T) {
 	} {
 		assert.Equal(t, want, versionOf(&info))
 	}
+}
+
+func TestVersionInAnotherModulesProgram(t *testing.T) {
+	info := debug.BuildInfo{
+		Main: debug.Module{Path: "example.org/consumer", Version: "v9.9.9"},
+		Deps: []*debug.Module{{Path: "example.org/other", Version: "v3.0.0"}, {Path: targets.Module, Version: "v1.2.3"}},
+	}
+	assert.Equal(t, "v1.2.3", versionOf(&info))
+	info.Deps[1].Replace = &debug.Module{Path: "../zmqmatrix"}
+	assert.Equal(t, "(devel)", versionOf(&info), "a checkout that nothing is known of")
 }
 
 func TestWhichBuildMayResumeARun(t *testing.T) {
@@ -50,6 +62,6 @@ func TestWhichBuildMayResumeARun(t *testing.T) {
 		{"devel-c57b973c69ae", "devel-c57b973c69ae+dirty", true},
 		{"devel-c57b973c69ae", "devel-cd8ddd8cd8dd", false},
 	} {
-		assert.Equal(t, test.may, mayResume(test.made, test.now), "%s, then %s", test.made, test.now)
+		assert.Equal(t, test.may, MayResume(test.made, test.now), "%s, then %s", test.made, test.now)
 	}
 }

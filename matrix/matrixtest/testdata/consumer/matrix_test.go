@@ -1,0 +1,11 @@
+package consumer
+
+import (
+	"testing"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix/matrixtest"
+)
+
+func TestMatrix(t *testing.T) {
+	matrixtest.Run(t, matrixtest.Options{Targets: []string{"c", "go"}, Runtime: "local"})
+}

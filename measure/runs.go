@@ -1,0 +1,92 @@
+package measure
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/results"
+)
+
+// The files of a run's folder that measuring writes.
+const (
+	RecordName    = "record.jsonl"
+	EngineLogName = "engine.log"
+)
+
+// Runs is where the runs of one out directory are, each in a folder of its
+// name.
+type Runs string
+
+// runTime is how a run's name begins.
+const runTime = "20060102T150405Z"
+
+// NewRunID names a run by its time, so that names sort by age, and a random
+// part.
+func NewRunID(now time.Time) string {
+	var random [3]byte
+	rand.Read(random[:])
+	return now.UTC().Format(runTime) + "-" + hex.EncodeToString(random[:])
+}
+
+// File is a file of the run's folder.
+func (r Runs) File(run, name string) string { return filepath.Join(string(r), run, name) }
+
+// List lists the runs that have a record, newest first.
+func (r Runs) List() ([]string, error) {
+	entries, err := os.ReadDir(string(r))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for runs: %w", err)
+	}
+	type found struct {
+		name    string
+		written time.Time
+	}
+	var records []found
+	for _, entry := range entries {
+		if info, err := os.Stat(r.File(entry.Name(), RecordName)); err == nil && info.Mode().IsRegular() {
+			records = append(records, found{entry.Name(), info.ModTime()})
+		}
+	}
+	// A name has the second at which the run began, and then chance; of those
+	// that began in the same second the record that was written later is newer.
+	slices.SortFunc(records, func(a, b found) int {
+		second := func(name string) string { return name[:min(len(name), len(runTime))] }
+		return cmp.Or(cmp.Compare(second(b.name), second(a.name)), b.written.Compare(a.written), cmp.Compare(b.name, a.name))
+	})
+	runs := make([]string, len(records))
+	for i, record := range records {
+		runs[i] = record.name
+	}
+	return runs, nil
+}
+
+// tookRuns is how many earlier runs are asked what cells took: the last full run
+// or two will do.
+const tookRuns = 3
+
+// Durations are what each cell took in the newest run that attempted it.
+func (r Runs) Durations() (matrix.Durations, error) {
+	runs, err := r.List()
+	if err != nil {
+		return nil, err
+	}
+	durations := matrix.Durations{}
+	for _, name := range slices.Backward(runs[:min(len(runs), tookRuns)]) {
+		// A record that can't be read costs nothing but a worse order.
+		took, _ := results.DurationsOf(r.File(name, RecordName))
+		maps.Copy(durations, took)
+	}
+	return durations, nil
+}
