@@ -83,44 +83,49 @@ func TestDecide(t *testing.T) {
 		feature  Feature
 		findings []Finding
 		repeat   int
-		suspect  bool
+		doubt    Doubt
 		outcome  Outcome
 		more     bool
 		dossier  bool
 		reason   string
 	}{
-		"nothing yet":                            {plain, nil, 0, false, "", true, false, ""},
-		"one pass decides":                       {plain, times(1, pass), 0, false, Pass, false, false, ""},
-		"one timing-dependent pass does not":     {timing, times(10, pass), 0, false, Pass, true, false, ""},
-		"eleven do":                              {timing, times(11, pass), 0, false, Pass, false, false, ""},
-		"not where another technique went wrong": {timing, times(19, pass), 0, true, Pass, true, false, ""},
-		"there twenty do":                        {timing, times(20, pass), 0, true, Pass, false, false, ""},
-		"what is the same each time passes once there, too":          {plain, times(1, pass), 0, true, Pass, false, false, ""},
-		"a pass that must come three times":                          {Feature{Name: "g/several", Attempts: 3}, times(2, pass), 0, false, Pass, true, false, ""},
-		"unsupported decides at once, even then":                     {Feature{Name: "g/several", Attempts: 3}, times(1, unsupported), 0, false, Unsupported, false, false, "no X"},
-		"unsupported decides at once":                                {timing, times(1, unsupported), 0, false, Unsupported, false, false, "no X"},
-		"one failure does not decide":                                {plain, times(1, fail), 0, false, Fail, true, false, "wrong"},
-		"three do":                                                   {plain, times(3, fail), 0, false, Fail, false, false, "wrong"},
-		"three crashes ask for a dossier":                            {plain, times(3, crash), 0, false, Crash, false, true, "died"},
-		"disagreement goes on":                                       {timing, append(times(4, pass), crash), 0, false, Flaky, true, false, "of 5 attempts: 4 pass, 1 crash; crash: died"},
-		"and ends flaky":                                             {timing, append(times(19, pass), crash), 0, false, Flaky, false, true, "of 20 attempts: 19 pass, 1 crash; crash: died"},
-		"never passing, in different ways, is the most frequent one": {plain, append(times(2, fail), crash), 0, false, Fail, false, true, "of 3 attempts: 2 fail, 1 crash; fail: wrong"},
-		"and needs no rate of each":                                  {timing, append(times(9, fail), crash), 0, false, Fail, true, false, "of 10 attempts: 9 fail, 1 crash; fail: wrong"},
-		"and the gravest of several as frequent":                     {timing, append(times(10, fail), times(10, crash)...), 0, false, Crash, false, true, "of 20 attempts: 10 fail, 10 crash; crash: died"},
-		"unsupported once is flaky":                                  {plain, append(times(19, fail), unsupported), 0, false, Flaky, false, false, "of 20 attempts: 19 fail, 1 unsupported; fail: wrong"},
-		"a timing-dependent crash takes eleven":                      {timing, times(10, crash), 0, false, Crash, true, false, "died"},
-		"and no more":                                                {timing, times(11, crash), 0, false, Crash, false, true, "died"},
-		"a hang takes three":                                         {timing, times(3, Finding{Outcome: Hang, Reason: "no end"}), 0, false, Hang, false, false, "no end"},
-		"repeat is exact":                                            {plain, times(2, pass), 3, false, Pass, true, false, ""},
-		"and stops":                                                  {plain, times(3, pass), 3, false, Pass, false, false, ""},
-		"a harness error is tried again":                             {plain, times(1, harness), 0, false, Error, true, false, "engine gone"},
-		"three of them are an error":                                 {plain, times(3, harness), 0, false, Error, false, false, "engine gone"},
-		"too few attempts because of harness errors are an error":    {timing, append(times(3, harness), pass), 0, false, Error, false, false, "engine gone"},
-		"a harness error beside a pass is not counted":               {plain, []Finding{harness, pass}, 0, false, Pass, false, false, ""},
-		"harness errors never make a cell flaky":                     {timing, append(times(1, harness), times(11, pass)...), 0, false, Pass, false, false, ""},
+		"nothing yet":                            {plain, nil, 0, 0, "", true, false, ""},
+		"one pass decides":                       {plain, times(1, pass), 0, 0, Pass, false, false, ""},
+		"one timing-dependent pass does not":     {timing, times(10, pass), 0, 0, Pass, true, false, ""},
+		"eleven do":                              {timing, times(11, pass), 0, 0, Pass, false, false, ""},
+		"not where another technique went wrong": {timing, times(19, pass), 0, DoubtTechnique, Pass, true, false, ""},
+		"there twenty do":                        {timing, times(20, pass), 0, DoubtTechnique, Pass, false, false, ""},
+		"what is the same each time passes once there, too":          {plain, times(1, pass), 0, DoubtTechnique, Pass, false, false, ""},
+		"but not where another feature of the group is unsound":      {plain, times(10, pass), 0, DoubtGroup, Pass, true, false, ""},
+		"there eleven do, too":                                       {plain, times(11, pass), 0, DoubtGroup, Pass, false, false, ""},
+		"which doubts no failure":                                    {plain, times(3, fail), 0, DoubtGroup, Fail, false, false, "wrong"},
+		"both doubts take the longer":                                {timing, times(19, pass), 0, DoubtTechnique | DoubtGroup, Pass, true, false, ""},
+		"and finds what is spared now and then":                      {plain, append(times(1, pass), crash), 0, DoubtGroup, Flaky, true, false, "of 2 attempts: 1 pass, 1 crash; crash: died"},
+		"a pass that must come three times":                          {Feature{Name: "g/several", Attempts: 3}, times(2, pass), 0, 0, Pass, true, false, ""},
+		"unsupported decides at once, even then":                     {Feature{Name: "g/several", Attempts: 3}, times(1, unsupported), 0, 0, Unsupported, false, false, "no X"},
+		"unsupported decides at once":                                {timing, times(1, unsupported), 0, 0, Unsupported, false, false, "no X"},
+		"one failure does not decide":                                {plain, times(1, fail), 0, 0, Fail, true, false, "wrong"},
+		"three do":                                                   {plain, times(3, fail), 0, 0, Fail, false, false, "wrong"},
+		"three crashes ask for a dossier":                            {plain, times(3, crash), 0, 0, Crash, false, true, "died"},
+		"disagreement goes on":                                       {timing, append(times(4, pass), crash), 0, 0, Flaky, true, false, "of 5 attempts: 4 pass, 1 crash; crash: died"},
+		"and ends flaky":                                             {timing, append(times(19, pass), crash), 0, 0, Flaky, false, true, "of 20 attempts: 19 pass, 1 crash; crash: died"},
+		"never passing, in different ways, is the most frequent one": {plain, append(times(2, fail), crash), 0, 0, Fail, false, true, "of 3 attempts: 2 fail, 1 crash; fail: wrong"},
+		"and needs no rate of each":                                  {timing, append(times(9, fail), crash), 0, 0, Fail, true, false, "of 10 attempts: 9 fail, 1 crash; fail: wrong"},
+		"and the gravest of several as frequent":                     {timing, append(times(10, fail), times(10, crash)...), 0, 0, Crash, false, true, "of 20 attempts: 10 fail, 10 crash; crash: died"},
+		"unsupported once is flaky":                                  {plain, append(times(19, fail), unsupported), 0, 0, Flaky, false, false, "of 20 attempts: 19 fail, 1 unsupported; fail: wrong"},
+		"a timing-dependent crash takes eleven":                      {timing, times(10, crash), 0, 0, Crash, true, false, "died"},
+		"and no more":                                                {timing, times(11, crash), 0, 0, Crash, false, true, "died"},
+		"a hang takes three":                                         {timing, times(3, Finding{Outcome: Hang, Reason: "no end"}), 0, 0, Hang, false, false, "no end"},
+		"repeat is exact":                                            {plain, times(2, pass), 3, 0, Pass, true, false, ""},
+		"and stops":                                                  {plain, times(3, pass), 3, 0, Pass, false, false, ""},
+		"a harness error is tried again":                             {plain, times(1, harness), 0, 0, Error, true, false, "engine gone"},
+		"three of them are an error":                                 {plain, times(3, harness), 0, 0, Error, false, false, "engine gone"},
+		"too few attempts because of harness errors are an error":    {timing, append(times(3, harness), pass), 0, 0, Error, false, false, "engine gone"},
+		"a harness error beside a pass is not counted":               {plain, []Finding{harness, pass}, 0, 0, Pass, false, false, ""},
+		"harness errors never make a cell flaky":                     {timing, append(times(1, harness), times(11, pass)...), 0, 0, Pass, false, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			decision := Decide(test.feature, Cell{}, test.findings, test.repeat, test.suspect)
+			decision := Decide(test.feature, Cell{}, test.findings, test.repeat, test.doubt)
 			assert.Equal(t, test.outcome, decision.Verdict.Outcome)
 			assert.Equal(t, test.more, decision.More, "more")
 			assert.Equal(t, test.dossier, decision.Dossier, "dossier")

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"runtime"
 	"slices"
@@ -168,10 +169,18 @@ func (r *run) clients(ctx context.Context) (err error) {
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		for _, client := range clients {
-			err = errors.Join(err, client.place.close(closing))
+		failures := make([]error, len(clients)+1)
+		var closed sync.WaitGroup
+		for i, client := range clients {
+			closed.Go(func() { failures[i] = client.place.close(closing) })
 		}
-		err = errors.Join(err, r.endpoint.close(closing))
+		closed.Go(func() { failures[len(clients)] = r.endpoint.close(closing) })
+		closed.Wait()
+		// A run whose cells are all decided is complete, however slow the engine
+		// is to clean up: what is left then is the runtime's to remove, and to tell.
+		if err != nil {
+			err = errors.Join(err, errors.Join(failures...))
+		}
 	}()
 	for i, planned := range slices.Concat(r.Plan.Clients, r.Plan.Controls) {
 		if planned.Control {
@@ -359,9 +368,16 @@ func (r *run) negativeControl(ctx context.Context, client *client) error {
 	for _, cell := range client.Cells {
 		verdict, unattempted := account.unattempted(cell)
 		if !unattempted {
-			var err error
-			if verdict, err = r.cell(ctx, client, account, cell, false); err != nil {
-				return err
+			begun, err := r.begin(ctx, client, account, cell)
+			switch lost := (*lostError)(nil); {
+			case errors.As(err, &lost) && ctx.Err() == nil:
+				verdict = Verdict{Cell: cell, Outcome: Error, Reason: lost.Error()}
+			case err != nil:
+				return cmp.Or(ctx.Err(), err)
+			default:
+				if verdict, err = begun.decide(ctx, 0); err != nil {
+					return err
+				}
 			}
 		}
 		result := CheckControl(*client.expected(cell), verdict)
@@ -406,30 +422,107 @@ func (r *run) client(ctx context.Context, client *client) error {
 		return err
 	}
 	r.observe(Event{Kind: EventPrepared, Client: name, Account: account})
-	wentWrong := map[string]bool{} // features with a technique that did
-	for i, cell := range client.Cells {
-		verdict, unattempted := account.unattempted(cell)
-		if !unattempted {
-			err := r.await(ctx, client, cell.Feature)
-			if err != nil {
-				return err
-			}
-			if verdict, err = r.cell(ctx, client, account, cell, wentWrong[cell.Feature]); err != nil {
-				return err
-			}
-		}
-		switch verdict.Outcome {
-		case Crash, Hang, Fail, Flaky:
-			wentWrong[cell.Feature] = true
-		}
-		if err := r.conclude(client.PlannedClient, verdict); err != nil {
+	for group := range groups(client.Cells) {
+		if err := r.group(ctx, client, account, group); err != nil {
 			return err
-		}
-		if i == len(client.Cells)-1 || client.Cells[i+1].Feature != cell.Feature {
-			close(r.decided[name][cell.Feature])
 		}
 	}
 	return nil
+}
+
+// groups are the cells by their features' group, in their order.
+func groups(cells []Cell) iter.Seq[[]Cell] {
+	return func(yield func([]Cell) bool) {
+		for len(cells) > 0 {
+			end := slices.IndexFunc(cells, func(cell Cell) bool { return groupOf(cell) != groupOf(cells[0]) })
+			if end < 0 {
+				end = len(cells)
+			}
+			if !yield(cells[:end]) {
+				return
+			}
+			cells = cells[end:]
+		}
+	}
+}
+
+func groupOf(cell Cell) string {
+	group, _, _ := strings.Cut(cell.Feature, "/")
+	return group
+}
+
+// group has a client's cells of one group decided. What passes is looked at
+// again if another feature of the group turns out to be unsound.
+func (r *run) group(ctx context.Context, client *client, account *ClientAccount, cells []Cell) error {
+	begun := make([]*cellRun, len(cells)) // nil: not attempted
+	doubts := make([]Doubt, len(cells))
+	verdicts := make([]Verdict, len(cells))
+	wentWrong := map[string]bool{} // features with a technique that did
+	for i, cell := range cells {
+		unattempted := false
+		if verdicts[i], unattempted = account.unattempted(cell); unattempted {
+			continue
+		}
+		err := r.await(ctx, client, cell.Feature)
+		if err != nil {
+			return err
+		}
+		if wentWrong[cell.Feature] {
+			doubts[i] = DoubtTechnique
+		}
+		begun[i], err = r.begin(ctx, client, account, cell)
+		switch lost := (*lostError)(nil); {
+		case errors.As(err, &lost) && ctx.Err() == nil:
+			verdicts[i] = Verdict{Cell: cell, Outcome: Error, Reason: lost.Error()}
+			continue
+		case err != nil:
+			return cmp.Or(ctx.Err(), err)
+		}
+		if verdicts[i], err = begun[i].decide(ctx, doubts[i]); err != nil {
+			return err
+		}
+		switch verdicts[i].Outcome {
+		case Crash, Hang, Fail, Flaky:
+			wentWrong[cell.Feature] = true
+		}
+	}
+	if unsound(verdicts) {
+		for i, verdict := range verdicts {
+			if verdict.Outcome != Pass || begun[i] == nil {
+				continue
+			}
+			var err error
+			if verdicts[i], err = begun[i].decide(ctx, doubts[i]|DoubtGroup); err != nil {
+				return err
+			}
+		}
+	}
+	for i, verdict := range verdicts {
+		if err := r.conclude(client.PlannedClient, verdict); err != nil {
+			return err
+		}
+		if i == len(cells)-1 || cells[i+1].Feature != cells[i].Feature {
+			close(r.decided[client.Client()][cells[i].Feature])
+		}
+	}
+	return nil
+}
+
+// unsound reports whether a feature among the verdicts' crashes, hangs or is
+// flaky by its best technique.
+func unsound(verdicts []Verdict) bool {
+	best := map[string]Outcome{}
+	for _, verdict := range verdicts {
+		if known, there := best[verdict.Feature]; !there || verdict.Outcome.Rank() < known.Rank() {
+			best[verdict.Feature] = verdict.Outcome
+		}
+	}
+	for _, outcome := range best {
+		if outcome == Crash || outcome == Hang || outcome == Flaky {
+			return true
+		}
+	}
+	return false
 }
 
 // introduce asks the client for a feature with a random name, which tells who
@@ -473,104 +566,135 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 	return nil
 }
 
-// cell has one cell decided: recorded attempts with the same key first, then
-// new ones. suspect is Decide's.
-func (r *run) cell(ctx context.Context, client *client, account *ClientAccount, cell Cell, suspect bool) (Verdict, error) {
-	feature := r.features[cell.Feature]
+// cellRun is a cell that is being decided: recorded attempts with the same key
+// first, then new ones.
+type cellRun struct {
+	*run
+	client  *client
+	account *ClientAccount
+	cell    Cell
+	feature Feature
+	key     string
+	repeat  int
+
+	earlier             []Attempt // recorded, not looked at yet
+	number              int       // of the last attempt
+	findings            []Finding // of those that count
+	slowest             time.Duration
+	reused, traces      int
+	hasDossier          bool
+	share               int  // of an attempt, as the last one took
+	wrong, hung         bool // as long as company may be the cause
+	wrongAlone          bool // it is not
+	hungAlone           bool
+	counted, wereReused int // in the footer
+}
+
+// begin makes a cell ready to be decided. Of a client that is lost and can't be
+// had again the error says why.
+func (r *run) begin(ctx context.Context, client *client, account *ClientAccount, cell Cell) (*cellRun, error) {
 	place, err := client.place.get(ctx)
 	if err != nil {
-		return Verdict{Cell: cell, Outcome: Error, Reason: err.Error()}, ctx.Err()
+		return nil, &lostError{err}
 	}
-	key := r.key(place.Digest(), client.PlannedClient, feature, cell)
-	var earlier []Attempt
+	c := &cellRun{
+		run: r, client: client, account: account, cell: cell, feature: r.features[cell.Feature],
+		repeat: r.Repeat, share: wholeCore,
+	}
+	c.key = r.key(place.Digest(), client.PlannedClient, c.feature, cell)
 	if r.Prior != nil {
-		if earlier, err = r.Prior.Attempts(cell, key); err != nil {
-			return Verdict{}, fmt.Errorf("reading earlier attempts of %s: %w", cell, err)
+		if c.earlier, err = r.Prior.Attempts(cell, c.key); err != nil {
+			return nil, fmt.Errorf("reading earlier attempts of %s: %w", cell, err)
 		}
 	}
 	// An attempt that was the harness's fault is not reused: it says nothing
 	// about the client, and its cause may be gone.
-	made := len(earlier)
-	earlier = slices.DeleteFunc(earlier, func(attempt Attempt) bool { return attempt.Evidence.HarnessError != "" })
-	number := made - len(earlier)
-	var findings []Finding
-	var slowest time.Duration
-	reused, traces, hasDossier := 0, 0, false
-	share := wholeCore                    // of an attempt, as the last one took
-	wrong, hung := false, false           // as long as company may be the cause
-	wrongAlone, hungAlone := false, false // it is not
-	repeat := r.Repeat
+	made := len(c.earlier)
+	c.earlier = slices.DeleteFunc(c.earlier, func(attempt Attempt) bool { return attempt.Evidence.HarnessError != "" })
+	c.number = made - len(c.earlier)
 	if client.negative() {
 		// It does the same each time, and why it crashes is known.
-		repeat, hasDossier = 1, true
+		c.repeat, c.hasDossier = 1, true
 	}
-	decision := Decide(feature, cell, nil, repeat, suspect)
-	for decision.More || decision.Dossier && !hasDossier {
-		number++
+	return c, nil
+}
+
+// lostError is a client that can't be had again.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
+// decide has the cell attempted until it is decided. It may be called again,
+// when there is more doubt.
+func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err error) {
+	decision := Decide(c.feature, c.cell, c.findings, c.repeat, doubt)
+	for decision.More || decision.Dossier && !c.hasDossier {
+		c.number++
 		traced := !decision.More
 		var attempt Attempt
-		if len(earlier) > 0 {
-			attempt, earlier = earlier[0], earlier[1:]
-			attempt.Number = number
+		if len(c.earlier) > 0 {
+			attempt, c.earlier = c.earlier[0], c.earlier[1:]
+			attempt.Number = c.number
 			// The evidence is what was recorded; the finding is today's judge's.
-			attempt.Finding = Conclude(feature, account.Trusted, attempt.Evidence)
+			attempt.Finding = Conclude(c.feature, c.account.Trusted, attempt.Evidence)
 			if attempt.ReusedFrom != "" {
 				if !attempt.Traced {
-					reused++
+					c.reused++
 				}
-				err = r.append(Line{Type: LineAttempt, Attempt: &attempt})
+				err = c.append(Line{Type: LineAttempt, Attempt: &attempt})
 			}
 		} else {
 			// What goes wrong where timing matters is tried again with the
 			// machine to itself, and so is what did not end in time, until it
 			// went wrong so: others need not wait for what is no fault of theirs.
-			alone := hung && !hungAlone || wrong && feature.Timing && !wrongAlone
-			if r.Parallel > 0 {
-				share = wholeCore
+			alone := c.hung && !c.hungAlone || c.wrong && c.feature.Timing && !c.wrongAlone
+			if c.Parallel > 0 {
+				c.share = wholeCore
 			}
-			if err = client.turn.next(ctx, claim{r.urgency(client.PlannedClient), alone, share}); err != nil {
+			if err = c.client.turn.next(ctx, claim{c.urgency(c.client.PlannedClient), alone, c.share}); err != nil {
 				return Verdict{}, err
 			}
-			r.observe(Event{Kind: EventAttempting, Cell: cell})
-			attempt = Attempt{Number: number, Key: key, Traced: traced, HungAlone: hungAlone}
-			if attempt, err = r.attempt(ctx, client, feature, cell, attempt, account.Trusted); err != nil {
+			c.observe(Event{Kind: EventAttempting, Cell: c.cell})
+			attempt = Attempt{Number: c.number, Key: c.key, Traced: traced, HungAlone: c.hungAlone}
+			if attempt, err = c.attempt(ctx, c.client, c.feature, c.cell, attempt, c.account.Trusted); err != nil {
 				return Verdict{}, err
 			}
-			err = r.append(Line{Type: LineAttempt, Attempt: &attempt})
+			err = c.append(Line{Type: LineAttempt, Attempt: &attempt})
 		}
 		if err != nil {
 			return Verdict{}, err
 		}
-		r.observe(Event{Kind: EventAttempt, Cell: cell, Attempt: &attempt})
-		share = shareOf(attempt.Evidence.Account)
+		c.observe(Event{Kind: EventAttempt, Cell: c.cell, Attempt: &attempt})
+		c.share = shareOf(attempt.Evidence.Account)
 		if attempt.Traced {
-			traces++
+			c.traces++
 			dossier := attempt.Evidence.Account.Dossier
-			hasDossier = dossier != nil && dossier.Backtrace != "" || traces == tracedAttempts
+			c.hasDossier = dossier != nil && dossier.Backtrace != "" || c.traces == tracedAttempts
 			continue
 		}
 		if red := attempt.Finding.Outcome.Red() && attempt.Finding.Outcome != Unsupported; red {
-			wrong, wrongAlone = true, wrongAlone || !attempt.Shared
+			c.wrong, c.wrongAlone = true, c.wrongAlone || !attempt.Shared
 		}
 		if attempt.Finding.Outcome == Hang {
-			hung, hungAlone = true, hungAlone || !attempt.Shared
+			c.hung, c.hungAlone = true, c.hungAlone || !attempt.Shared
 		}
 		if !attempt.Counts() {
 			continue
 		}
-		findings = append(findings, attempt.Finding)
-		slowest = max(slowest, attempt.Duration)
-		decision = Decide(feature, cell, findings, repeat, suspect)
+		c.findings = append(c.findings, attempt.Finding)
+		c.slowest = max(c.slowest, attempt.Duration)
+		decision = Decide(c.feature, c.cell, c.findings, c.repeat, doubt)
 	}
-	verdict := decision.Verdict
-	verdict.Reused, verdict.Slowest = reused, slowest
-	if client.negative() {
-		return verdict, nil
+	verdict = decision.Verdict
+	verdict.Reused, verdict.Slowest = c.reused, c.slowest
+	if !c.client.negative() {
+		c.mu.Lock()
+		c.footer.Attempts += len(c.findings) - c.counted
+		c.footer.Reused += c.reused - c.wereReused
+		c.mu.Unlock()
+		c.counted, c.wereReused = len(c.findings), c.reused
 	}
-	r.mu.Lock()
-	r.footer.Attempts += len(findings)
-	r.footer.Reused += reused
-	r.mu.Unlock()
 	return verdict, nil
 }
 

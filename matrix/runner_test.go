@@ -226,6 +226,67 @@ func TestRedCells(t *testing.T) {
 	}
 }
 
+// What writes over memory spares some features now and then: one pass of a
+// feature does not say that it is sound where another of its group is not.
+func TestAPassBesideAnUnsoundFeatureOfItsGroupIsDoubted(t *testing.T) {
+	run := func(died func(fake.Attempt) bool) map[string]matrix.Verdict {
+		record := &memory{}
+		_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+			if attempt.Client.String() == "a@one/high" && died(attempt) {
+				return fake.Dies(attempt, "SIGABRT"), nil
+			}
+			return fake.Passing(ctx, attempt)
+		}}, record))
+		require.NoError(t, err)
+		return record.verdicts()
+	}
+	thread := func(attempt fake.Attempt) bool { return attempt.Feature == "g/thread" }
+
+	verdicts := run(thread)
+	assert.Equal(t, matrix.Crash, verdicts["a@one/high/g/thread/plain"].Outcome)
+	assert.Equal(t, matrix.Crash, verdicts["a@one/high/g/thread/mended"].Outcome)
+	passed := verdicts["a@one/high/g/simple/plain"]
+	assert.Equal(t, matrix.Pass, passed.Outcome)
+	assert.Equal(t, 11, passed.Attempts)
+	assert.Equal(t, 1, verdicts["a@one/high/h/lane/plain"].Attempts, "another group")
+	assert.Equal(t, 1, verdicts["a@one/raw/g/simple/plain"].Attempts, "another client")
+
+	verdicts = run(func(attempt fake.Attempt) bool {
+		return thread(attempt) || attempt.Feature == "g/simple" && attempt.Number%3 == 0
+	})
+	spared := verdicts["a@one/high/g/simple/plain"]
+	assert.Equal(t, matrix.Flaky, spared.Outcome)
+	assert.Equal(t, 20, spared.Attempts)
+	assert.Equal(t, 14, spared.Passes)
+	assert.Equal(t, matrix.LayerBinding, spared.Layer)
+
+	verdicts = run(func(attempt fake.Attempt) bool { return thread(attempt) && attempt.Technique == "plain" })
+	assert.Equal(t, matrix.Pass, verdicts["a@one/high/g/thread/mended"].Outcome)
+	assert.Equal(t, 1, verdicts["a@one/high/g/simple/plain"].Attempts, "a technique mends it")
+}
+
+// untidy is a runtime whose places can't be closed in time.
+type untidy struct{ *fake.Runtime }
+
+func (r untidy) Prepare(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding) (matrix.Place, error) {
+	place, err := r.Runtime.Prepare(ctx, target, variant, binding)
+	return untidyPlace{place}, err
+}
+
+type untidyPlace struct{ matrix.Place }
+
+func (p untidyPlace) Close(context.Context) error { return context.DeadlineExceeded }
+
+func TestARunWhoseCellsAreDecidedIsCompleteHoweverSlowTheCleanUp(t *testing.T) {
+	record := &memory{}
+	options := options(t, fake.Script{}, record)
+	options.Runtime = untidy{options.Runtime.(*fake.Runtime)}
+	footer, err := matrix.Run(t.Context(), options)
+	require.NoError(t, err)
+	assert.Equal(t, map[matrix.Outcome]int{matrix.Pass: 12}, footer.Counts)
+	assert.Equal(t, matrix.LineFooter, record.lines[len(record.lines)-1].Type)
+}
+
 func TestLayerComparesTheSameTechniqueFirst(t *testing.T) {
 	record := &memory{}
 	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {

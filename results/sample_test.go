@@ -137,7 +137,7 @@ func sampleLines(t testing.TB, selection matrix.Selection) []matrix.Line {
 			verdict := matrix.Verdict{Cell: cell, Outcome: matrix.NotRun, Reason: account.NotRun}
 			if account.NotRun == "" {
 				findings, layer := sampleVerdict(cell, features[cell.Feature])
-				for given := len(findings); matrix.Decide(features[cell.Feature], cell, findings, 0, false).More; {
+				for given := len(findings); matrix.Decide(features[cell.Feature], cell, findings, 0, 0).More; {
 					findings = append(findings, findings[len(findings)%given])
 				}
 				for i, finding := range findings {
@@ -145,7 +145,7 @@ func sampleLines(t testing.TB, selection matrix.Selection) []matrix.Line {
 					attempt := sampleAttempt(cell, i+1, at, finding)
 					lines = append(lines, matrix.Line{Type: matrix.LineAttempt, Attempt: &attempt})
 				}
-				decision := matrix.Decide(features[cell.Feature], cell, findings, 0, false)
+				decision := matrix.Decide(features[cell.Feature], cell, findings, 0, 0)
 				verdict = decision.Verdict
 				verdict.Slowest = 15 * time.Millisecond
 				if verdict.Layer == "" {
