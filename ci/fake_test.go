@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 //	FAKE_LOG=FILE          a line for every attempt that is begun
 //	FAKE_SLOW=DURATION     what an attempt takes
 //	FAKE_STUBBORN=1        an attempt does not end when it is told to
+//	FAKE_UNTIDY=1          what was started can't be removed at the end
 //	FAKE_OPEN=FILE         names a file that is there while the runtime is open
 //	FAKE_ANSWERS="PREFIX=ANSWER …"  how attempts end, by the beginning of
 //	                       TARGET/BINDING/GROUP/FEATURE/TECHNIQUE: fail,
@@ -58,7 +59,7 @@ func fakeHouse(env func(string) string) *house {
 					return nil, err
 				}
 			}
-			return namedRuntime{fake.New(fakeScript(env)), name, env("FAKE_OPEN")}, nil
+			return namedRuntime{fake.New(fakeScript(env)), name, env("FAKE_OPEN"), env("FAKE_UNTIDY") != ""}, nil
 		}
 	}
 	return &house{
@@ -97,6 +98,7 @@ func fakeCatalogue() []matrix.Feature {
 type namedRuntime struct {
 	*fake.Runtime
 	name, open string
+	untidy     bool
 }
 
 func (r namedRuntime) Name() string { return r.name }
@@ -108,6 +110,9 @@ func (r namedRuntime) Close(ctx context.Context) error {
 	}
 	if left := r.Runtime.Open(); left != 0 {
 		return fmt.Errorf("%d places or endpoints were left open", left)
+	}
+	if r.untidy {
+		return errors.New("the engine does not answer")
 	}
 	return r.Runtime.Close(ctx)
 }

@@ -293,12 +293,16 @@ func (c *runCommand) perform(s *session, run *runPlan, chosen measure.Engine, wh
 			}
 		},
 	})
-	if err != nil {
+	var left *measure.LeftError
+	if err != nil && (footer.Finished.IsZero() || !errors.As(err, &left)) {
 		err = c.stopped(ctx, run, tally, err)
 	} else {
+		// Complete, though something of it may be left on the engine.
 		complete = true
 		show.Close(true)
-		err = c.conclude(s, run, tally, footer)
+		if err = c.conclude(s, run, tally, footer); left != nil {
+			err = errors.Join(err, left)
+		}
 	}
 	if events != nil {
 		status := exitStatus(err)

@@ -379,6 +379,8 @@ func (h house) conclude(ctx context.Context, t *testing.T, p *planned, watch *wa
 			t.Error(shown(fmt.Sprintf("%v, with %d of %d cells decided; what finished is recorded in %s, and the next run goes on from there",
 				cause, watch.decided(), p.Plan.Cells, p.RecordPath())))
 		}
+	} else if left := (*measure.LeftError)(nil); errors.As(err, &left) && !footer.Finished.IsZero() {
+		t.Error(shown(left.Error()))
 	} else if err != nil {
 		t.Error(shown(fmt.Sprintf("the run broke off, with %d of %d cells decided: %v\nwhat the engine printed is in %s",
 			watch.decided(), p.Plan.Cells, err, p.Folder.File(p.Header.Run, measure.EngineLogName))))
