@@ -369,15 +369,11 @@ func (r *run) negativeControl(ctx context.Context, client *client) error {
 		verdict, unattempted := account.unattempted(cell)
 		if !unattempted {
 			begun, err := r.begin(ctx, client, account, cell)
-			switch lost := (*lostError)(nil); {
-			case errors.As(err, &lost) && ctx.Err() == nil:
-				verdict = Verdict{Cell: cell, Outcome: Error, Reason: lost.Error()}
-			case err != nil:
-				return cmp.Or(ctx.Err(), err)
-			default:
-				if verdict, err = begun.decide(ctx, 0); err != nil {
-					return err
-				}
+			if err != nil {
+				return err
+			}
+			if verdict, err = begun.decide(ctx, 0); err != nil {
+				return err
 			}
 		}
 		result := CheckControl(*client.expected(cell), verdict)
@@ -470,13 +466,8 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 		if wentWrong[cell.Feature] {
 			doubts[i] = DoubtTechnique
 		}
-		begun[i], err = r.begin(ctx, client, account, cell)
-		switch lost := (*lostError)(nil); {
-		case errors.As(err, &lost) && ctx.Err() == nil:
-			verdicts[i] = Verdict{Cell: cell, Outcome: Error, Reason: lost.Error()}
-			continue
-		case err != nil:
-			return cmp.Or(ctx.Err(), err)
+		if begun[i], err = r.begin(ctx, client, account, cell); err != nil {
+			return err
 		}
 		if verdicts[i], err = begun[i].decide(ctx, doubts[i]); err != nil {
 			return err
@@ -576,6 +567,7 @@ type cellRun struct {
 	feature Feature
 	key     string
 	repeat  int
+	lost    error // why the client can't be had again; the rest is then unset
 
 	earlier             []Attempt // recorded, not looked at yet
 	number              int       // of the last attempt
@@ -590,12 +582,11 @@ type cellRun struct {
 	counted, wereReused int // in the footer
 }
 
-// begin makes a cell ready to be decided. Of a client that is lost and can't be
-// had again the error says why.
+// begin makes a cell ready to be decided.
 func (r *run) begin(ctx context.Context, client *client, account *ClientAccount, cell Cell) (*cellRun, error) {
 	place, err := client.place.get(ctx)
 	if err != nil {
-		return nil, &lostError{err}
+		return &cellRun{cell: cell, lost: err}, ctx.Err()
 	}
 	c := &cellRun{
 		run: r, client: client, account: account, cell: cell, feature: r.features[cell.Feature],
@@ -619,15 +610,12 @@ func (r *run) begin(ctx context.Context, client *client, account *ClientAccount,
 	return c, nil
 }
 
-// lostError is a client that can't be had again.
-type lostError struct{ err error }
-
-func (e *lostError) Error() string { return e.err.Error() }
-func (e *lostError) Unwrap() error { return e.err }
-
 // decide has the cell attempted until it is decided. It may be called again,
 // when there is more doubt.
 func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err error) {
+	if c.lost != nil {
+		return Verdict{Cell: c.cell, Outcome: Error, Reason: c.lost.Error()}, nil
+	}
 	decision := Decide(c.feature, c.cell, c.findings, c.repeat, doubt)
 	for decision.More || decision.Dossier && !c.hasDossier {
 		c.number++

@@ -265,6 +265,33 @@ func TestAPassBesideAnUnsoundFeatureOfItsGroupIsDoubted(t *testing.T) {
 	assert.Equal(t, 1, verdicts["a@one/high/g/simple/plain"].Attempts, "a technique mends it")
 }
 
+func TestTheCellsOfAClientThatIsLostForGoodAreErrors(t *testing.T) {
+	prepared, record := 0, &memory{}
+	footer, err := matrix.Run(t.Context(), options(t, fake.Script{
+		Prepare: func(_ context.Context, client matrix.Client) error {
+			if client.String() != "a@one/raw" {
+				return nil
+			}
+			if prepared++; prepared > 1 {
+				return errors.New("the engine has no room")
+			}
+			return nil
+		},
+		Answer: only("a@one/raw/g/simple/plain", func(fake.Attempt) (fake.Answer, error) {
+			return fake.Answer{}, errors.New("warden gone")
+		}),
+	}, record))
+	require.NoError(t, err)
+	for _, cell := range []string{"g/simple/plain", "g/thread/plain", "g/thread/mended", "h/lane/plain"} {
+		verdict := record.verdicts()["a@one/raw/"+cell]
+		assert.Equal(t, matrix.Error, verdict.Outcome, cell)
+		if cell != "g/simple/plain" {
+			assert.Equal(t, "the engine has no room", verdict.Reason, cell)
+		}
+	}
+	assert.Equal(t, map[matrix.Outcome]int{matrix.Pass: 8, matrix.Error: 4}, footer.Counts, "nobody else is touched")
+}
+
 // untidy is a runtime whose places can't be closed in time.
 type untidy struct{ *fake.Runtime }
 
