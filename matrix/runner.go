@@ -51,6 +51,14 @@ const (
 	outputBytes   = 1 << 20
 )
 
+// An attempt that is made for its dossier has traceFactor times what the cell's
+// slowest attempt took, and traceStart for the debugger to begin, where that is
+// less: under a debugger a crash can become a loop, and the verdict stands.
+const (
+	traceFactor = 10
+	traceStart  = 30 * time.Second
+)
+
 // closeTimeout bounds clean-up after a cancelled context.
 const closeTimeout = 10 * time.Second
 
@@ -528,13 +536,14 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 		},
 	}
 	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: feature.Name, Technique: "plain"}
+	bounds := r.bounds(client.PlannedClient, feature, cell)
 	var attempt Attempt
 	for range errorAttempts {
 		err := client.turn.next(ctx, claim{urgency: r.urgency(client.PlannedClient), share: wholeCore})
 		if err != nil {
 			return err
 		}
-		if attempt, err = r.attempt(ctx, client, feature, cell, Attempt{Number: 1}, true); err != nil {
+		if attempt, err = r.attempt(ctx, client, feature, cell, bounds, Attempt{Number: 1}, true); err != nil {
 			return err
 		}
 		if attempt.Finding.Outcome != Error {
@@ -645,7 +654,11 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err
 			}
 			c.observe(Event{Kind: EventAttempting, Cell: c.cell})
 			attempt = Attempt{Number: c.number, Key: c.key, Traced: traced, HungAlone: c.hungAlone}
-			if attempt, err = c.attempt(ctx, c.client, c.feature, c.cell, attempt, c.account.Trusted); err != nil {
+			bounds := c.bounds(c.client.PlannedClient, c.feature, c.cell)
+			if traced {
+				bounds = bounds.within(traceStart + traceFactor*c.slowest)
+			}
+			if attempt, err = c.attempt(ctx, c.client, c.feature, c.cell, bounds, attempt, c.account.Trusted); err != nil {
 				return Verdict{}, err
 			}
 			err = c.append(Line{Type: LineAttempt, Attempt: &attempt})
@@ -770,11 +783,11 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 // attempt makes one attempt, of which the caller has filled in what it knows. An
 // error means that the run can't go on; a fault of the harness in this one
 // attempt is evidence of the outcome Error.
-func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, attempt Attempt, trusted bool) (Attempt, error) {
+func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, bounds Bounds, attempt Attempt, trusted bool) (Attempt, error) {
 	attempt.Started = time.Now().UTC()
 	attempt.Shared = !client.turn.alone && r.slots.size > wholeCore
 	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, attempt.Number, ""), Params: feature.Params}
-	if err := r.perform(ctx, client, feature, &attempt); err != nil {
+	if err := r.perform(ctx, client, feature, bounds, &attempt); err != nil {
 		if ctx.Err() != nil {
 			return Attempt{}, ctx.Err()
 		}
@@ -788,7 +801,7 @@ func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell
 }
 
 // perform fills in the attempt's evidence.
-func (r *run) perform(ctx context.Context, client *client, feature Feature, attempt *Attempt) error {
+func (r *run) perform(ctx context.Context, client *client, feature Feature, bounds Bounds, attempt *Attempt) error {
 	evidence := &attempt.Evidence
 	place, err := client.place.get(ctx)
 	if err != nil {
@@ -801,7 +814,7 @@ func (r *run) perform(ctx context.Context, client *client, feature Feature, atte
 			"ZM_TECHNIQUE": evidence.Cell.Technique,
 			"ZM_SEED":      strconv.FormatUint(evidence.Seed, 10),
 		},
-		Bounds: r.bounds(client.PlannedClient, feature, evidence.Cell),
+		Bounds: bounds,
 		Trace:  attempt.Traced,
 	}
 	for _, part := range client.Binding.Command {
@@ -879,6 +892,14 @@ func (r *run) bounds(client PlannedClient, feature Feature, cell Cell) Bounds {
 		wall = time.Duration(expected.WallSeconds) * time.Second
 	}
 	return Bounds{Wall: wall, CPU: cpuFactor * wall, MemoryMiB: limits.MemoryMiB, Output: outputBytes, Processes: limits.Processes}
+}
+
+// within has the bounds end after the time, if they do not do so before.
+func (b Bounds) within(wall time.Duration) Bounds {
+	if wall < b.Wall {
+		b.Wall, b.CPU = wall, cpuFactor*wall
+	}
+	return b
 }
 
 // seed is what an attempt's or one of its sockets' bytes are made from: the

@@ -226,6 +226,32 @@ func TestRedCells(t *testing.T) {
 	}
 }
 
+// Under a debugger a crash can become a loop.
+func TestAnAttemptForADossierIsNotGivenTheWholeLimit(t *testing.T) {
+	features := catalogue()
+	features[0].Wall = time.Hour
+	plan, err := matrix.MakePlan(targets(), features, matrix.Selection{})
+	require.NoError(t, err)
+	limits := map[bool][]time.Duration{}
+	script := fake.Script{Answer: only("a@one/raw/g/simple/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+		limits[attempt.Task.Trace] = append(limits[attempt.Task.Trace], attempt.Task.Bounds.Wall)
+		return fake.Dies(attempt, "SIGSEGV"), nil
+	})}
+	_, err = matrix.Run(t.Context(), matrix.Options{
+		Plan: plan, Catalogue: features, Runtime: fake.New(script), Recorder: &memory{}, Header: matrix.Header{Run: "run1", Tool: "test"},
+	})
+	require.NoError(t, err)
+	assert.Len(t, limits[false], 3)
+	for _, limit := range limits[false] {
+		assert.GreaterOrEqual(t, limit, time.Hour)
+	}
+	assert.Len(t, limits[true], 3)
+	for _, limit := range limits[true] {
+		assert.GreaterOrEqual(t, limit, 30*time.Second)
+		assert.Less(t, limit, time.Minute)
+	}
+}
+
 // What writes over memory spares some features now and then: one pass of a
 // feature does not say that it is sound where another of its group is not.
 func TestAPassBesideAnUnsoundFeatureOfItsGroupIsDoubted(t *testing.T) {
