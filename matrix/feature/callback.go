@@ -69,10 +69,11 @@ func callbacks() []matrix.Feature {
 			Name:        "callback/io-thread",
 			Requirement: "libzmq's own I/O thread runs the client's free function given to zmq_msg_init_data: once per message, with the right pointer and hint, on a thread that is not the main one.",
 			Source:      sourceMsgInitData,
-			Method:      "512 messages of 64 KiB over tcp, so that the main thread runs the language while callbacks come; the client counts each hint, compares the pointer and notes thread and thread name; the endpoint digests what arrives.",
-			Version:     2,
+			Method:      "512 messages of 64 KiB over tcp, so that the main thread runs the language while callbacks come; the client counts each hint, compares the pointer and notes thread and thread name; the witness sees which thread sends; the endpoint digests what arrives.",
+			Version:     3,
 			Params:      map[string]string{"count": "512", "size": "65536", "gc-main": "0", "gc-every": "0"},
 			Lane:        ioLane(512, ioSize),
+			Witness:     true,
 			Timing:      true,
 			Wall:        20 * time.Second,
 			Judge:       judgeFrees,
@@ -82,9 +83,10 @@ func callbacks() []matrix.Feature {
 			Requirement: "The same with full GCs in the main thread and in the callback.",
 			Source:      sourceMsgInitData,
 			Method:      "As io-thread; the main thread does a full GC after every fourth send, the callback at every eighth hint.",
-			Version:     1,
+			Version:     2,
 			Params:      map[string]string{"count": "64", "size": "65536", "gc-main": "4", "gc-every": "8"},
 			Lane:        ioLane(64, ioSize),
+			Witness:     true,
 			Timing:      true,
 			Wall:        30 * time.Second,
 			Judge:       judgeFrees,
@@ -166,6 +168,8 @@ func judgeFrees(evidence matrix.Evidence) matrix.Finding {
 	f.wellFormed(names != "", "thread.names is empty")
 	f.require(!slices.ContainsFunc(splitList(names), func(name string) bool { return !strings.HasPrefix(name, "ZMQ") }),
 		"the frees ran on threads named %q, not all of which are libzmq's", names)
+	sent, _, _ := f.sends("sink", slices.Repeat([]int64{size}, int(count)))
+	f.onSendingThread("thread.ran-on", sent)
 	f.collectedDuring(f.param("gc-main") > 0)
 	f.collectedInCallback(f.param("gc-every"), count)
 	f.arrived("sink", func(yield func(frames ...[]byte)) {

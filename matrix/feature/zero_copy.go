@@ -159,17 +159,17 @@ func judgeSend(evidence matrix.Evidence, held holding) matrix.Finding {
 	}
 	f.collectedInCallback(every, int64(count))
 	// 3 and 5: what the kernel was given.
-	f.exercised(f.Account.WitnessLost == 0, "the witness lost %d calls", f.Account.WitnessLost)
-	arrays, complete := f.arrays("tcp.arrays", bodies)
-	if given, ok := f.given("sink", arrays); complete && ok {
-		could := int64(0)
+	sent, front, seen := f.sends("sink", bodies)
+	if arrays, complete := f.arrays("tcp.arrays", bodies); complete && seen {
+		given, could := given(sent, front, arrays), int64(0)
 		for _, size := range bodies {
 			could += max(0, size-batchOctets)
 		}
 		f.require(given*100 >= could*wirePercent, "the kernel was given %d of the %d octets that libzmq can send without a copy from the arrays' own addresses", given, could)
 	}
-	copied, complete := f.arrays("copy.arrays", copies)
-	if given, ok := f.given("copy", copied); complete && ok {
+	copySent, front, copySeen := f.sends("copy", copies)
+	if arrays, complete := f.arrays("copy.arrays", copies); complete && copySeen {
+		given := given(copySent, front, arrays)
 		f.exercised(given == 0, "the witness takes %d octets of an ordinary copying send for the array's own: it proves nothing", given)
 	}
 	// 4: released once, and memory bounded.
@@ -186,7 +186,7 @@ func judgeSend(evidence matrix.Evidence, held holding) matrix.Finding {
 	}
 	if held.callback {
 		f.onIOThread("thread.ran-on")
-		f.onSendingThread("thread.ran-on", "sink")
+		f.onSendingThread("thread.ran-on", sent)
 	} else {
 		mainThread, ranOn := f.threads("thread.main"), f.threads("thread.ran-on")
 		f.wellFormed(len(mainThread) == 1, "thread.main is %v, not one thread", mainThread)
@@ -245,33 +245,13 @@ func (f *facts) arrays(key string, sizes []int64) ([]block, bool) {
 	return blocks, len(blocks) == len(sizes)
 }
 
-// given counts the body octets for which the kernel was given the very address
+// given counts, of the calls that sent the arrays over one connection after so
+// many octets of handshake, the body octets for which the kernel was given the very address
 // that the octet has in its array. The octets that one connection sends are one
 // stream: the handshake, then for each message a header of 9 octets and its
 // body. So the place of each send in the stream says which octet of which
 // array it must have been, and memory that is used again can't pass for it.
-func (f *facts) given(socket string, arrays []block) (int64, bool) {
-	port := portOf(f.Lane.Endpoints[socket])
-	f.exercised(port > 0, "the lane has no port for socket %q", socket)
-	var calls []matrix.WitnessCall
-	sent, bodies := int64(0), int64(0)
-	for _, call := range f.Account.WitnessCalls {
-		if call.Peer == port && call.Result > 0 {
-			f.exercised(call.Result <= call.Length, "the witness saw the kernel take %d octets of %d", call.Result, call.Length)
-			calls = append(calls, call)
-			sent += call.Result
-		}
-	}
-	for _, array := range arrays {
-		bodies += headerOctets + array.size
-	}
-	handshake := sent - bodies
-	// A ZMTP 3 greeting has 64 octets, and a READY command follows.
-	valid := handshake >= 64 && handshake < 1024
-	f.exercised(valid, "the witness saw %d octets sent to %q, of which %d are messages: the rest is no handshake", sent, socket, bodies)
-	if port == 0 || !valid {
-		return 0, false
-	}
+func given(calls []matrix.WitnessCall, handshake int64, arrays []block) int64 {
 	given, position, message, start := int64(0), int64(0), 0, handshake
 	for _, call := range calls {
 		for offset := int64(0); offset < call.Result && message < len(arrays); {
@@ -293,24 +273,49 @@ func (f *facts) given(socket string, arrays []block) (int64, bool) {
 		}
 		position += call.Result
 	}
-	return given, true
+	return given
 }
 
-// onSendingThread requires that callbacks ran on no thread but that which the
-// witness saw send to the socket: libzmq's I/O thread.
-func (f *facts) onSendingThread(key, socket string) {
+// sends are the calls in which the witness saw the kernel take octets for the
+// socket, and how many octets of handshake came before those of the messages.
+func (f *facts) sends(socket string, bodies []int64) (calls []matrix.WitnessCall, handshake int64, ok bool) {
 	port := portOf(f.Lane.Endpoints[socket])
-	var senders []int64
+	f.exercised(port > 0, "the lane has no port for socket %q", socket)
+	f.exercised(f.Account.WitnessLost == 0, "the witness lost %d calls", f.Account.WitnessLost)
+	sent, messages := int64(0), int64(0)
 	for _, call := range f.Account.WitnessCalls {
-		if call.Peer == port {
-			senders = append(senders, int64(call.Thread))
+		if call.Peer == port && call.Result > 0 {
+			f.exercised(call.Result <= call.Length, "the witness saw the kernel take %d octets of %d", call.Result, call.Length)
+			calls = append(calls, call)
+			sent += call.Result
 		}
 	}
-	if len(senders) == 0 {
-		return // the witness's account of what was sent is missed where it is needed
+	for _, body := range bodies {
+		messages += headerOctets + body
 	}
+	handshake = sent - messages
+	// A ZMTP 3 greeting has 64 octets, and a READY command follows.
+	valid := handshake >= 64 && handshake < 1024
+	f.exercised(valid, "the witness saw %d octets sent to %q, of which %d are messages: the rest is no handshake", sent, socket, messages)
+	return calls, handshake, port > 0 && valid
+}
+
+// onSendingThread requires that callbacks ran on no thread but that on which the
+// witness saw everything sent to the socket: libzmq's I/O thread, of which the
+// probes' contexts have one.
+func (f *facts) onSendingThread(key string, calls []matrix.WitnessCall) {
+	var senders []int64
+	for _, call := range calls {
+		senders = append(senders, int64(call.Thread))
+	}
+	slices.Sort(senders)
+	senders = slices.Compact(senders)
+	if len(senders) == 0 {
+		return // that nothing was seen is missed where it is asked
+	}
+	f.exercised(len(senders) == 1, "the witness saw threads %v send, want libzmq's one I/O thread", senders)
 	for _, thread := range f.threads(key) {
-		f.require(slices.Contains(senders, thread), "a free function ran on thread %d, which sent nothing to %q: no I/O thread", thread, socket)
+		f.require(slices.Contains(senders, thread), "a free function ran on thread %d, and libzmq sent on %v: no I/O thread", thread, senders)
 	}
 }
 
