@@ -95,11 +95,12 @@ type Attempt struct {
 	// Traced attempts follow the probe with ptrace for a dossier; they don't
 	// count towards the verdict, since the watcher changes what it watches.
 	Traced bool `json:"traced,omitempty"`
-	// Shared attempts ran while others might: a hang of theirs does not count,
-	// since their company may be the cause, and is tried again alone.
+	// Shared attempts ran while others might: a hang of theirs does not count
+	// unless they slept, since their company may be the cause, and is tried again
+	// alone.
 	Shared bool `json:"shared,omitempty"`
-	// HungAlone: an earlier attempt of the cell hung with the machine to itself,
-	// so that a hang is no longer put down to company.
+	// HungAlone: an earlier attempt of the cell hung with the machine to itself or
+	// asleep, so that a hang is no longer put down to company.
 	HungAlone bool `json:"hung_alone,omitempty"`
 	// ReusedFrom is the run that made the attempt, if it was not this one.
 	ReusedFrom string   `json:"reused_from,omitempty"`
@@ -109,7 +110,18 @@ type Attempt struct {
 
 // Counts tells whether the attempt counts towards the verdict.
 func (a Attempt) Counts() bool {
-	return !a.Traced && !(a.Shared && !a.HungAlone && a.Finding.Outcome == Hang)
+	return !a.Traced && !(a.Finding.Outcome == Hang && !a.HungAlone && !a.undisturbed())
+}
+
+// sleepingPercent of an attempt's time is less CPU time than company could leave
+// it: what was ready to run got more, and what got no more was not ready.
+const sleepingPercent = 10
+
+// undisturbed tells whether no company can be why the attempt went as it did: it
+// had none, or it slept.
+func (a Attempt) undisturbed() bool {
+	account := a.Evidence.Account
+	return !a.Shared || 100*(account.User+account.System) < sleepingPercent*account.Wall
 }
 
 // Verdict is what the judge concludes from a cell's attempts.

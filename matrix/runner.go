@@ -674,11 +674,12 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err
 			c.hasDossier = dossier != nil && dossier.Backtrace != "" || c.traces == tracedAttempts
 			continue
 		}
+		hung := attempt.Finding.Outcome == Hang
 		if red := attempt.Finding.Outcome.Red() && attempt.Finding.Outcome != Unsupported; red {
-			c.wrong, c.wrongAlone = true, c.wrongAlone || !attempt.Shared
+			c.wrong, c.wrongAlone = true, c.wrongAlone || !attempt.Shared || hung && attempt.undisturbed()
 		}
-		if attempt.Finding.Outcome == Hang {
-			c.hung, c.hungAlone = true, c.hungAlone || !attempt.Shared
+		if hung {
+			c.hung, c.hungAlone = true, c.hungAlone || attempt.undisturbed()
 		}
 		if !attempt.Counts() {
 			continue

@@ -564,14 +564,26 @@ func TestATimingDependentCellThatGoesWrongHasTheMachineToItself(t *testing.T) {
 }
 
 // A hang that comes of the company is none: it does not count, until one alone
-// shows that it is no such.
+// shows that it is no such, or sleep does: what sleeps is not kept from running.
 func TestAHangBesideOthersIsTriedAlone(t *testing.T) {
-	for name, always := range map[string]bool{"only_beside_others": false, "alone_too": true} {
+	for name, test := range map[string]struct {
+		always         bool
+		cpu            time.Duration
+		counted, alone []bool
+	}{
+		"only beside others": {cpu: time.Second},
+		"alone too": {always: true, cpu: time.Second,
+			counted: []bool{false, true, true, true}, alone: []bool{false, true, false, false}},
+		"kept waiting": {always: true, cpu: 100 * time.Millisecond,
+			counted: []bool{false, true, true, true}, alone: []bool{false, true, false, false}},
+		"asleep": {always: true, cpu: 99 * time.Millisecond,
+			counted: []bool{true, true, true}, alone: []bool{false, false, false}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			record := &memory{}
 			options := options(t, fake.Script{Answer: only("a@one/raw/g/simple/plain", func(attempt fake.Attempt) (fake.Answer, error) {
-				if always || attempt.Number == 1 {
-					return fake.Answer{Account: matrix.Account{Ending: matrix.EndedWall, Wall: time.Second}}, nil
+				if test.always || attempt.Number == 1 {
+					return fake.Answer{Account: matrix.Account{Ending: matrix.EndedWall, Wall: time.Second, User: test.cpu}}, nil
 				}
 				return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingDone}), nil
 			})}, record)
@@ -584,11 +596,11 @@ func TestAHangBesideOthersIsTriedAlone(t *testing.T) {
 					counted, alone = append(counted, attempt.Counts()), append(alone, !attempt.Shared)
 				}
 			}
-			if always {
+			if test.always {
 				assert.Equal(t, matrix.Hang, verdict.Outcome)
 				assert.Equal(t, 3, verdict.Attempts)
-				assert.Equal(t, []bool{false, true, true, true}, counted)
-				assert.Equal(t, []bool{false, true, false, false}, alone)
+				assert.Equal(t, test.counted, counted)
+				assert.Equal(t, test.alone, alone)
 			} else {
 				assert.Equal(t, matrix.Pass, verdict.Outcome)
 				assert.Equal(t, 1, verdict.Attempts)

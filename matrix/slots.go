@@ -42,12 +42,18 @@ const (
 )
 
 // shareOf is what an attempt like this one needs: the CPU time that it took of
-// the time that it took.
+// the time that it took. Past one core it is a number of cores, the nearest:
+// else a probe that takes a little more than one, as the JVM's do, would leave
+// most of another idle.
 func shareOf(account Account) int {
 	if account.Wall <= 0 {
 		return wholeCore
 	}
-	return max(leastShare, int(wholeCore*(account.User+account.System)/account.Wall))
+	share := int(wholeCore * (account.User + account.System) / account.Wall)
+	if share > wholeCore {
+		return (share + wholeCore/2) / wholeCore * wholeCore
+	}
+	return max(leastShare, share)
 }
 
 type waiter struct {

@@ -99,6 +99,8 @@ func TestShareOf(t *testing.T) {
 	}
 	assert.Equal(t, 100, shareOf(account(10, 8, 2)))
 	assert.Equal(t, 300, shareOf(account(10, 25, 5)), "several threads")
+	assert.Equal(t, 100, shareOf(account(10, 10, 1)), "a little more than a core leaves the next one free")
+	assert.Equal(t, 200, shareOf(account(10, 14, 2)))
 	assert.Equal(t, leastShare, shareOf(account(40, 0, 0)), "asleep")
 	assert.Equal(t, 100, shareOf(Account{}), "not known")
 }
