@@ -13,7 +13,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
@@ -58,9 +57,8 @@ func (c *Context) AddHostFile(name, hostPath string) error {
 	return nil
 }
 
-// AddTree puts all below root/folder at the same path in the context. What
-// starts with a dot is left out: editors' and version control's files would
-// change the digest without changing the image.
+// AddTree puts all below root/folder at the same path in the context, but for
+// what source.Ignored names.
 func (c *Context) AddTree(root, folder string) error {
 	folder = path.Clean(filepath.ToSlash(folder))
 	if !filepath.IsLocal(folder) {
@@ -71,7 +69,7 @@ func (c *Context) AddTree(root, folder string) error {
 		if err != nil {
 			return err
 		}
-		if hostPath != tree && strings.HasPrefix(item.Name(), ".") {
+		if hostPath != tree && source.Ignored(item.Name()) {
 			if item.IsDir() {
 				return fs.SkipDir
 			}

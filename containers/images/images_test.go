@@ -52,6 +52,7 @@ func TestContext_is_the_same_for_the_same_content_whenever_and_by_whomever_it_wa
 	require.NoError(t, os.Chtimes(filepath.Join(two, "other/z"), time.Unix(1, 0), time.Unix(1, 0)))
 	require.NoError(t, os.MkdirAll(filepath.Join(two, "targets/x/.git"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(two, "targets/x/.git/HEAD"), nil, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(two, "targets/x/b/c_test.go"), nil, 0o644))
 
 	first, second := contextOf(t, one, "targets/x", "other"), contextOf(t, two, "other", "targets/x")
 	firstTar, err := first.Tar()

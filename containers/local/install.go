@@ -228,15 +228,14 @@ func fieldWriter(hash hash.Hash) func(string) {
 	return func(text string) { fmt.Fprintf(hash, "%d:%s\n", len(text), text) }
 }
 
-// hashTree writes every file of a folder. What starts with a dot is left out:
-// editors' and version control's files are no part of a target.
+// hashTree writes every file of a folder, but for what source.Ignored names.
 func hashTree(field func(string), root, folder string) error {
 	tree := filepath.Join(root, folder)
 	return filepath.WalkDir(tree, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if path != tree && strings.HasPrefix(entry.Name(), ".") {
+		if path != tree && source.Ignored(entry.Name()) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}

@@ -48,6 +48,14 @@ type File struct {
 	Content    []byte
 }
 
+// Ignored tells by its name whether a file or folder of a target is no part of
+// it: what starts with a dot is an editor's or version control's, and Go's tests
+// go into no program. They would change digests, and have all built anew, without
+// changing what is built.
+func Ignored(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "_test.go")
+}
+
 // Read reads the tree of a folder and holds it to define each of the ASDF
 // systems. from says in the record where it came from; empty for a folder that
 // somebody named, which is recorded as they named it: an absolute path says
