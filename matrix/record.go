@@ -95,9 +95,9 @@ type Attempt struct {
 	// Traced attempts follow the probe with ptrace for a dossier; they don't
 	// count towards the verdict, since the watcher changes what it watches.
 	Traced bool `json:"traced,omitempty"`
-	// Shared attempts ran while others might: a hang of theirs does not count
-	// unless they slept, since their company may be the cause, and is tried again
-	// alone.
+	// Shared attempts ran while others might: a hang of theirs does not count,
+	// since their company may be the cause, and is tried again, and alone unless
+	// they slept.
 	Shared bool `json:"shared,omitempty"`
 	// HungAlone: an earlier attempt of the cell hung with the machine to itself or
 	// asleep, so that a hang is no longer put down to company.
@@ -110,15 +110,15 @@ type Attempt struct {
 
 // Counts tells whether the attempt counts towards the verdict.
 func (a Attempt) Counts() bool {
-	return !a.Traced && !(a.Finding.Outcome == Hang && !a.HungAlone && !a.undisturbed())
+	return !a.Traced && !(a.Shared && !a.HungAlone && a.Finding.Outcome == Hang)
 }
 
 // sleepingPercent of an attempt's time is less CPU time than company could leave
 // it: what was ready to run got more, and what got no more was not ready.
 const sleepingPercent = 10
 
-// undisturbed tells whether no company can be why the attempt went as it did: it
-// had none, or it slept.
+// undisturbed tells whether the attempt had no company, or slept, so that having
+// the machine to itself would change nothing.
 func (a Attempt) undisturbed() bool {
 	account := a.Evidence.Account
 	return !a.Shared || 100*(account.User+account.System) < sleepingPercent*account.Wall
