@@ -83,9 +83,6 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		// A leftover that can't be removed is untidy and no reason not to run.
 		r.log.say("sweeping: %v", err)
 	}
-	// Every run asks for the endpoint's digest next, for which go lists sources as
-	// long as it does for the warden's. An error comes again where it is asked for.
-	go func() { _, _ = r.endpointOptions(ctx) }()
 	if r.warden, err = warden.Build(ctx, root, cache); err != nil {
 		return nil, err
 	}
