@@ -32,7 +32,8 @@
   (setf *debugger-hook* (lambda (condition hook)
                           (declare (ignore hook))
                           (format *error-output* "~&~a~%" condition)
-                          (ext:exit 1))))
+                          (finish-output *error-output*)
+                          (leave 1))))
 
 (defun environment-variable (name) (ext:getenv name))
 
@@ -44,9 +45,15 @@
 
 (defun full-gc () (ext:gc))
 
+(ffi:def-call-out end-process
+  (:name "_exit") (:library :default) (:language :stdc)
+  (:arguments (status ffi:int)) (:return-type nil))
+
 (defun leave (status)
+  ;; EXIT closes every library that was opened (foreign.d, exit_ffi): a thread of
+  ;; libzmq's that still runs then has its code unmapped under it.
   (finish-output)
-  (ext:exit status))
+  (end-process status))
 
 ;;; Memory that stays where it is
 
