@@ -17,19 +17,6 @@ import (
 // coreChunkBytes is how much of a core file goes into one line.
 const coreChunkBytes = 4 << 20
 
-// allowCore lets a probe that has just been started leave a core file.
-func allowCore(pid int) error {
-	var limit unix.Rlimit
-	if err := unix.Prlimit(pid, unix.RLIMIT_CORE, nil, &limit); err != nil {
-		return fmt.Errorf("read the probe's limit of core files: %w", err)
-	}
-	limit.Cur = limit.Max
-	if err := unix.Prlimit(pid, unix.RLIMIT_CORE, &limit, nil); err != nil {
-		return fmt.Errorf("let the probe leave a core file: %w", err)
-	}
-	return nil
-}
-
 // sendCore sends the core file of a probe that a signal killed, or says why
 // there is none.
 func sendCore(scratch string, status unix.WaitStatus, send func(warden.CoreChunk) error) (missing string) {

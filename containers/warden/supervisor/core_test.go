@@ -23,16 +23,16 @@ func TestACoreFileIsSentOrItsLackExplained(t *testing.T) {
 	require.NoError(t, err)
 	client, err := warden.NewClient(t.Context(), startCommand(t, exec.Command(wardenProgram, warden.CoreFlag)))
 	require.NoError(t, err)
-	run := func(way ...string) (matrix.Account, *os.File) {
+	attempt := func(ask matrix.Task) (matrix.Account, *os.File) {
 		core, err := os.Create(filepath.Join(t.TempDir(), "core"))
 		require.NoError(t, err)
 		t.Cleanup(func() { core.Close() })
-		ask := task(way...)
 		ask.Core = core
 		account, err := client.Run(t.Context(), ask)
 		require.NoError(t, err)
 		return account, core
 	}
+	run := func(way ...string) (matrix.Account, *os.File) { return attempt(task(way...)) }
 	account, core := run("segv")
 	assert.Equal(t, "SIGSEGV", account.Signal)
 	if strings.ContainsAny(string(pattern), "|/") {
@@ -49,6 +49,14 @@ func TestACoreFileIsSentOrItsLackExplained(t *testing.T) {
 		info, err := core.Stat()
 		require.NoError(t, err)
 		assert.EqualValues(t, last, info.Size(), "it is whole")
+
+		// One that is dead before its warden has looked at it has one too.
+		atOnce := task("segv")
+		atOnce.Command = []string{"sh", "-c", "kill -SEGV $$"}
+		for range 20 {
+			account, _ := attempt(atOnce)
+			require.Empty(t, account.CoreMissing)
+		}
 	}
 	account, _ = run("raise", "13")
 	assert.Equal(t, "SIGPIPE", account.Signal)

@@ -43,7 +43,7 @@ func limitForGood(cores bool) error {
 		resource   int
 		soft, hard uint64
 	}{
-		{"core files", unix.RLIMIT_CORE, 0, core},
+		{"core files", unix.RLIMIT_CORE, core, core},
 		{"open files", unix.RLIMIT_NOFILE, openFiles, openFilesHard},
 		{"file size", unix.RLIMIT_FSIZE, file, file},
 	} {

@@ -192,11 +192,6 @@ func (p *probe) start() error {
 	if err := limitCPU(p.pid, p.request.Bounds.CPU); err != nil {
 		return errors.Join(err, p.abandon())
 	}
-	if p.request.Core {
-		if err := allowCore(p.pid); err != nil {
-			return errors.Join(err, p.abandon())
-		}
-	}
 	if p.request.Trace {
 		if p.tracer, err = attach(p.pid); err != nil {
 			return errors.Join(err, p.abandon())
