@@ -3,6 +3,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -384,47 +385,53 @@ func (p *probe) reap() {
 
 // reapOther takes the wait status of a child that is not the probe: an orphan,
 // or a traced thread that ended, whose CPU time is the probe's anyway.
-func (p *probe) reapOther(pid int) {
+func (p *probe) reapOther(pid int) (reaped bool) {
 	var usage unix.Rusage
-	if _, err := wait(pid, nil, unix.WALL|unix.WNOHANG, &usage); err != nil {
-		return
+	if got, err := wait(pid, nil, unix.WALL|unix.WNOHANG, &usage); err != nil || got == 0 {
+		return false
 	}
-	if p.tracer != nil && p.tracer.forget(pid) {
-		return
+	if p.tracer == nil || !p.tracer.forget(pid) {
+		p.reaped += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	}
-	p.reaped += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return true
 }
 
 // awaitStrays gives what outlives the probe a moment to end by itself, and
-// counts what does not.
+// counts what does not. That nothing is left is believed only when nothing is
+// seen, not even a dead process: while one ends its children become ours, and
+// who looks then finds them neither here nor there.
 func (p *probe) awaitStrays() int {
 	until := time.Now().Add(straysGrace)
 	for {
-		left := 0
-		for _, process := range p.others() {
-			if !process.zombie {
-				left++
+		others := p.others()
+		if len(others) == 0 || p.desk.over || !time.Now().Before(until) {
+			living := 0
+			for _, process := range others {
+				if !process.zombie {
+					living++
+				}
 			}
+			// Nobody has reaped the dead ones in all that time: their threads live.
+			return cmp.Or(living, len(others))
 		}
-		if left == 0 || p.desk.over || !time.Now().Before(until) {
-			return left
+		if !p.reapOthers() {
+			p.wait(time.Until(until))
 		}
-		p.wait(time.Until(until))
-		p.reapOthers()
 	}
 }
 
-// reapOthers reaps every dead child but the probe.
-func (p *probe) reapOthers() {
+// reapOthers reaps every dead child but the probe, if there is any.
+func (p *probe) reapOthers() (any bool) {
 	found, err := children(unix.Getpid())
 	if err != nil {
-		return
+		return false
 	}
 	for _, pid := range found {
-		if pid != p.pid {
-			p.reapOther(pid)
+		if pid != p.pid && p.reapOther(pid) {
+			any = true
 		}
 	}
+	return any
 }
 
 // finish kills all that is left of the run, reaps it and reads the rest of the
@@ -494,9 +501,8 @@ func (p *probe) kill(others []process) {
 		_ = unix.Kill(-p.pid, unix.SIGKILL)
 	}
 	for _, process := range others {
-		if !process.zombie {
-			_ = unix.Kill(process.pid, unix.SIGKILL)
-		}
+		// A dead one too, whose threads may live.
+		_ = unix.Kill(process.pid, unix.SIGKILL)
 	}
 }
 

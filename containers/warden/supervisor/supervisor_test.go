@@ -400,6 +400,18 @@ func TestStrays(t *testing.T) {
 		assert.Equal(t, 3, account.Strays)
 		assert.Less(t, account.Wall, 2*time.Second)
 	})
+	t.Run("one that is handed from parent to parent is not overlooked", func(t *testing.T) {
+		for range 20 {
+			account, err := client.Run(t.Context(), task("generations", "30"))
+			require.NoError(t, err)
+			require.Equal(t, 1, account.Strays)
+		}
+	})
+	t.Run("one whose first thread has ended is counted and killed", func(t *testing.T) {
+		account, err := client.Run(t.Context(), task("headless-child"))
+		require.NoError(t, err)
+		assert.Equal(t, 1, account.Strays)
+	})
 	t.Run("a child that is just ending is none", func(t *testing.T) {
 		account, err := client.Run(t.Context(), task("brief-child"))
 		require.NoError(t, err)

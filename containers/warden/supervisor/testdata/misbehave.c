@@ -253,6 +253,27 @@ main (int argc, char **argv)
       leave_daemon ();
       sleep_on ();
     }
+  else if (!strcmp (way, "generations"))
+    {
+      /* Each ends while the next starts its own, and the last one stays. */
+      for (long i = 0; i < number; i++)
+        if (fork () != 0)
+          {
+            usleep (i * 37 % 200);
+            _exit (0);
+          }
+      sleep_on ();
+    }
+  else if (!strcmp (way, "headless-child"))
+    {
+      if (fork () == 0)
+        {
+          pthread_t thread;
+          setsid ();
+          pthread_create (&thread, NULL, sleep_in_thread, NULL);
+          pthread_exit (NULL);
+        }
+    }
   else if (!strcmp (way, "brief-child"))
     {
       if (fork () == 0)
