@@ -3,7 +3,6 @@ package ci
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -594,12 +593,10 @@ func TestTheActionsPartsAreAWholeRun(t *testing.T) {
 	plan.inputs["shards"] = "2"
 	_, printed := plan.run(t, "Measure")
 	require.Equal(t, "0", plan.outputs["measure"]["status"], printed)
-	var shards []string
-	require.NoError(t, json.Unmarshal([]byte(plan.outputs["measure"]["shards"]), &shards))
-	require.Equal(t, []string{"1/2", "2/2"}, shards)
+	require.JSONEq(t, `[{"shard": "1/2", "number": 1}, {"shard": "2/2", "number": 2}]`, plan.outputs["measure"]["shards"])
 
 	gate := job()
-	for i, shard := range shards {
+	for i, shard := range []string{"1/2", "2/2"} {
 		part := job()
 		part.inputs["shard"], part.inputs["plan"], part.inputs["seed"] = shard, plan.outputs["measure"]["plan"], "7"
 		_, printed := part.run(t, "Measure")
@@ -608,7 +605,7 @@ func TestTheActionsPartsAreAWholeRun(t *testing.T) {
 		assert.Equal(t, filepath.Join(measured["folder"], "published.json"), measured["results"])
 		assert.FileExists(t, measured["report"])
 		assert.FileExists(t, filepath.Join(measured["folder"], measure.RecordName), "the artifact has the record")
-		require.NoError(t, os.CopyFS(gate.in(fmt.Sprintf("workspace/shards/zmqmatrix-shard-%d", i)), os.DirFS(measured["folder"])))
+		require.NoError(t, os.CopyFS(gate.in(fmt.Sprintf("workspace/shards/zmqmatrix-shard-%d", i+1)), os.DirFS(measured["folder"])))
 	}
 	gate.inputs["targets"], gate.inputs["all-variants"], gate.inputs["merge"] = "", "false", "../shards"
 	_, printed = gate.run(t, "Measure")
@@ -661,7 +658,7 @@ func TestTheActionsPartsAreAWholeRun(t *testing.T) {
 	})
 
 	t.Run("a shard that is missing", func(t *testing.T) {
-		require.NoError(t, os.RemoveAll(gate.in("workspace/shards/zmqmatrix-shard-1")))
+		require.NoError(t, os.RemoveAll(gate.in("workspace/shards/zmqmatrix-shard-2")))
 		require.NoError(t, os.Remove(measured["results"]))
 		_, printed := gate.run(t, "Measure")
 		assert.Equal(t, map[string]string{"status": "3", "folder": gate.in("out"), "results": "", "report": ""}, gate.outputs["measure"])

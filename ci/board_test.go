@@ -197,6 +197,17 @@ func TestScreenGivesTheCursorBack(t *testing.T) {
 	}
 }
 
+func TestATerminalThatNobodyLooksAtIsNotPainted(t *testing.T) {
+	for want, environments := range map[bool][]map[string]string{
+		true:  {nil, {"TERM": "xterm"}, {"CI": "", "TERM": "xterm"}, {"CI": "false"}},
+		false: {{"TERM": "dumb"}, {"CI": "true", "TERM": "xterm"}, {"CI": "1"}},
+	} {
+		for _, env := range environments {
+			assert.Equal(t, want, paintable(func(name string) string { return env[name] }), "%v", env)
+		}
+	}
+}
+
 func TestTerminalStyle(t *testing.T) {
 	for name, test := range map[string]struct {
 		env           map[string]string

@@ -32,10 +32,16 @@ type progress interface {
 // newProgress chooses by where err goes. With JSON lines on the same terminal
 // a screen would be torn apart by them, so it is plain lines then.
 func newProgress(err *os.File, quiet bool, board *board) progress {
-	if !quiet && term.IsTerminal(int(err.Fd())) && os.Getenv("TERM") != "dumb" {
+	if !quiet && term.IsTerminal(int(err.Fd())) && paintable(os.Getenv) {
 		return newScreen(err, terminalStyle(os.Getenv), board)
 	}
 	return &plainLines{out: err, total: board.total}
+}
+
+// paintable reads from the environment whether a terminal shows a screen to
+// somebody: some runners of CI have one, of which a log is kept.
+func paintable(env func(string) string) bool {
+	return env("TERM") != "dumb" && (env("CI") == "" || env("CI") == "false")
 }
 
 // terminalStyle reads from the environment what the terminal can do: NO_COLOR
