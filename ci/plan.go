@@ -2,11 +2,8 @@ package ci
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -185,27 +182,11 @@ func (s *session) lengthsOf(from sources, plan matrix.Plan, file string, folder 
 	if file != "" {
 		return s.lengthsIn(file, plan)
 	}
-	const published = "results/published/latest.json"
-	known := knownLengths{by: []string{}}
-	took, err := results.DurationsOf(filepath.Join(from.root, filepath.FromSlash(published)))
-	switch {
-	case err == nil:
-		known.by = append(known.by, published)
-	case !errors.Is(err, os.ErrNotExist):
-		return knownLengths{}, fmt.Errorf("reading what cells took: %w", err)
+	took, by, err := measure.Durations(from.root, folder)
+	if err != nil {
+		return knownLengths{}, err
 	}
-	if folder != "" {
-		last, err := folder.Durations()
-		if err != nil {
-			return knownLengths{}, err
-		}
-		if len(last) > 0 {
-			maps.Copy(took, last)
-			known.by = append([]string{string(folder)}, known.by...)
-		}
-	}
-	known.lengths = plan.Lengths(s.catalogue, took)
-	return known, nil
+	return knownLengths{lengths: plan.Lengths(s.catalogue, took), by: append([]string{}, by...)}, nil
 }
 
 // lengthsIn are what the plan's clients take by a file.

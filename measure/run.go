@@ -92,9 +92,9 @@ func (r *Run) Measure(ctx context.Context, options Options) (footer matrix.Foote
 			return footer, fmt.Errorf("beginning the record: %w", err)
 		}
 	}
-	took, err := r.Folder.Durations()
+	took, _, err := Durations(r.Root, r.Folder)
 	if err != nil {
-		return footer, err
+		options.Say(fmt.Sprintf("the order may make the run longer: %v", err))
 	}
 	return matrix.Run(ctx, matrix.Options{
 		Plan: r.Plan, Catalogue: options.Catalogue, Runtime: runtime, Recorder: r.Record, Prior: priorButOf{prior, options.Anew}, Took: func(cell matrix.Cell) time.Duration { return took[cell] },

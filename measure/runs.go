@@ -76,8 +76,32 @@ func (r Runs) List() ([]string, error) {
 // or two will do.
 const tookRuns = 3
 
-// Durations are what each cell took in the newest run that attempted it.
-func (r Runs) Durations() (matrix.Durations, error) {
+// publishedResults are those that come with the source.
+const publishedResults = "results/published/latest.json"
+
+// Durations are what each cell took in the newest run in the folder that
+// attempted it, else by the results that were published with the source, and who
+// says so. Without a folder they depend on nothing but the source.
+func Durations(root string, folder Runs) (durations matrix.Durations, by []string, err error) {
+	durations, err = results.DurationsOf(filepath.Join(root, filepath.FromSlash(publishedResults)))
+	switch {
+	case err == nil:
+		by = []string{publishedResults}
+	case !errors.Is(err, os.ErrNotExist):
+		return durations, nil, fmt.Errorf("reading what cells took: %w", err)
+	}
+	if folder == "" {
+		return durations, by, nil
+	}
+	last, err := folder.durations()
+	if len(last) > 0 {
+		maps.Copy(durations, last)
+		by = append([]string{string(folder)}, by...)
+	}
+	return durations, by, err
+}
+
+func (r Runs) durations() (matrix.Durations, error) {
 	runs, err := r.List()
 	if err != nil {
 		return nil, err

@@ -8,6 +8,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zmqmatrix/zmqmatrix/matrix"
+	"github.com/zmqmatrix/zmqmatrix/results"
 )
 
 func TestRunsAreListedNewestFirst(t *testing.T) {
@@ -29,4 +32,38 @@ func TestRunNamesBeginWithTheirTime(t *testing.T) {
 	began := time.Date(2026, 11, 23, 20, 15, 0, 0, time.FixedZone("", 3600))
 	assert.Regexp(t, `^20261123T191500Z-[0-9a-f]{6}$`, NewRunID(began))
 	assert.NotEqual(t, NewRunID(began), NewRunID(began))
+}
+
+func TestDurationsAreThoseOfTheLastRunElseThePublishedOnes(t *testing.T) {
+	root, folder := t.TempDir(), Runs(t.TempDir())
+	durations, by, err := Durations(root, folder)
+	require.NoError(t, err)
+	assert.Empty(t, durations)
+	assert.Empty(t, by)
+
+	published := filepath.Join(root, "results", "published")
+	require.NoError(t, os.CopyFS(published, os.DirFS(filepath.Join("..", "results", "published"))))
+	known, by, err := Durations(root, folder)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"results/published/latest.json"}, by)
+	cell := matrix.Cell{Target: "c@bookworm", Binding: "libzmq", Feature: "messaging/req-rep", Technique: "plain"}
+	assert.Positive(t, known[cell], "a new clone knows what takes long")
+
+	record, err := results.OpenRecord(folder.File("20261124T000000Z-111111", RecordName))
+	require.NoError(t, err)
+	require.NoError(t, record.Append(matrix.Line{Type: matrix.LineHeader, Header: &matrix.Header{Schema: matrix.RecordSchema, Run: "20261124T000000Z-111111"}}))
+	require.NoError(t, record.Append(matrix.Line{Type: matrix.LineVerdict, Verdict: &matrix.Verdict{Cell: cell, Outcome: matrix.Pass, Attempts: 3, Slowest: time.Hour}}))
+	require.NoError(t, record.Close())
+	durations, by, err = Durations(root, folder)
+	require.NoError(t, err)
+	assert.Equal(t, []string{string(folder), "results/published/latest.json"}, by)
+	assert.Equal(t, 3*time.Hour, durations[cell])
+	assert.Len(t, durations, len(known), "the others' are as they were")
+	durations, _, err = Durations(root, "")
+	require.NoError(t, err)
+	assert.Equal(t, known, durations)
+
+	require.NoError(t, os.WriteFile(filepath.Join(published, "latest.json"), []byte("{}"), 0o644))
+	_, _, err = Durations(root, folder)
+	assert.ErrorContains(t, err, "latest.json:1:")
 }
