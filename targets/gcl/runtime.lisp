@@ -108,6 +108,15 @@ zm_gcl_die_of_segv (void)
 (defentry c-die-of-segv () (object "zm_gcl_die_of_segv"))
 (defentry c-dlsym () (object "zm_gcl_dlsym"))
 
+;; GCL 2.7 calls libm, for one, by addresses that are those of the process that
+;; saved the image, until it has looked for them anew (lsp/gcl_top.lsp,
+;; set-up-top-level). With Debian's 2.7.1-40 that function wants an argument. It is
+;; asked here, where the addresses are right: in the image an error is itself such a call.
+(defvar *reset-lib-syms-arguments*
+  (when (fboundp 'si::reset-lib-syms)
+    (handler-case (progn (funcall 'si::reset-lib-syms t) '(t))
+      (error () '()))))
+
 (defun start-up ()
   (when (zerop (c-dlsym))
     (format *error-output* "~&no library of this process has dlsym where it is looked for~%")
@@ -115,10 +124,8 @@ zm_gcl_die_of_segv (void)
   ;; GCL says it on stdout, in the middle of the report, and goes on with a Lisp
   ;; error. It needs the signal itself only once SGC is on (o/sgbc.c), which is off.
   (c-die-of-segv)
-  ;; GCL 2.7 calls libm, for one, by addresses that are those of the process that
-  ;; saved the image (lsp/gcl_top.lsp, set-up-top-level).
   (when (fboundp 'si::reset-lib-syms)
-    (funcall 'si::reset-lib-syms)
+    (apply 'si::reset-lib-syms *reset-lib-syms-arguments*)
     ;; And it puts its first collection off until the heap has half of the
     ;; machine's memory, which is more than a container has: 2^29 bytes are enough.
     (when (fboundp 'si::set-log-maxpage-bound)
