@@ -73,6 +73,10 @@
 
 ;;; Foreign memory, by address
 
+;; memcpy's declaration, which ECL's own header need not bring: the flags that Debian
+;; builds 24.5 with, and has it compile with, make a function without one an error.
+(ffi:clines "#include <string.h>")
+
 (defun copy-to-memory (array address)
   (ffi:c-inline (array address) (:object :unsigned-long-long) :void
                 "memcpy ((void *) (uintptr_t) #1, #0->vector.self.b8, #0->vector.dim)"
