@@ -537,6 +537,9 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 	}
 	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: feature.Name, Technique: "plain"}
 	bounds := r.bounds(client.PlannedClient, feature, cell)
+	// Nothing stands under a raw client by which its fault could be told from its
+	// probe's.
+	mustStart := client.Binding.Raw && !client.negative()
 	var attempt Attempt
 	for range errorAttempts {
 		err := client.turn.next(ctx, claim{urgency: r.urgency(client.PlannedClient), share: wholeCore})
@@ -546,7 +549,7 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 		if attempt, err = r.attempt(ctx, client, feature, cell, bounds, Attempt{Number: 1}, true); err != nil {
 			return err
 		}
-		if attempt.Finding.Outcome != Error {
+		if attempt.Finding.Outcome != Error && (attempt.Evidence.Report.Hello != nil || !mustStart) {
 			break
 		}
 	}
@@ -555,6 +558,8 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 	switch {
 	case finding.Outcome == Error:
 		account.Error = "the negative probe: " + finding.Reason
+	case mustStart && account.Hello == nil:
+		account.Error = "the probe does not start, and that may be its own fault: " + finding.Reason
 	case closing.Type == ClosingUnsupported && slices.Contains(unknown(cell), closing.Reason):
 		account.Trusted = true
 	case closing.Type == ClosingUnsupported:

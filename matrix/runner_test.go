@@ -382,6 +382,52 @@ func TestUnsupportedIsBelievedOnlyAfterTheNegativeProbe(t *testing.T) {
 	}
 }
 
+// A probe of ours that can't start must not look like a client that crashes. What
+// stands on a raw client that starts is held to that.
+func TestARawClientWhoseProbeNeverStartsIsAnError(t *testing.T) {
+	silent := fake.Answer{Account: matrix.Account{Ending: matrix.Signaled, Signal: "SIGSEGV"}}
+	for name, test := range map[string]struct {
+		binding string
+		starts  int // the introduction that is answered
+		want    matrix.Outcome
+		asked   int // features, of the one that never starts
+	}{
+		"never":                  {"raw", 0, matrix.Error, 0},
+		"at the third time":      {"raw", 3, matrix.Pass, 1},
+		"a binding that does so": {"high", 0, matrix.Crash, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			record := &memory{}
+			var mutex sync.Mutex
+			introductions, asked := 0, 0
+			_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+				if attempt.Client != (matrix.Client{Target: "a@one", Binding: test.binding}) {
+					return fake.Passing(ctx, attempt)
+				}
+				mutex.Lock()
+				defer mutex.Unlock()
+				if strings.HasPrefix(attempt.Feature, "zz") {
+					introductions++
+				} else if attempt.Feature == "g/simple" && !attempt.Task.Trace {
+					asked++
+				}
+				if test.starts == 0 || introductions < test.starts {
+					return silent, nil
+				}
+				return fake.Passing(ctx, attempt)
+			}}, record))
+			require.NoError(t, err)
+			verdict := record.verdicts()["a@one/"+test.binding+"/g/simple/plain"]
+			assert.Equal(t, test.want, verdict.Outcome)
+			assert.Equal(t, test.asked, asked)
+			if test.want == matrix.Error {
+				assert.Equal(t, "the probe does not start, and that may be its own fault: died of SIGSEGV, before it said hello", verdict.Reason)
+				assert.Equal(t, matrix.Pass, record.verdicts()["a@one/high/g/simple/plain"].Outcome)
+			}
+		})
+	}
+}
+
 func TestHangIsOnlySaidWhereTheControlPasses(t *testing.T) {
 	hangs := func(clients ...string) func(context.Context, fake.Attempt) (fake.Answer, error) {
 		return func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
