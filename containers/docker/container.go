@@ -119,7 +119,8 @@ func (b blueprint) request(network string) testcontainers.ContainerRequest {
 			host.Memory = int64(b.memory) << 20
 			host.MemorySwap = host.Memory // no swap: a probe that pages is no measurement
 			host.PidsLimit = &pids
-			host.Ulimits = []*container.Ulimit{{Name: "core", Soft: 0, Hard: int64(b.cores) << 20}}
+			core := max(warden.NoCore, int64(b.cores)<<20)
+			host.Ulimits = []*container.Ulimit{{Name: "core", Soft: core, Hard: core}}
 			host.IpcMode = "private"
 			// What goes over the attached streams would be written to the
 			// engine's disk as well, gigabytes of it with a client that floods.

@@ -335,7 +335,7 @@ ENTRYPOINT ["/warden"]
 	full, err := strconv.Atoi(strings.TrimSpace(script(t, at, "head -c 300m /dev/zero >/tmp/big; stat -c %s /tmp/big; rm /tmp/big")))
 	require.NoError(t, err)
 	assert.InDelta(t, 256<<20, full, 1<<20, "the temporary folder is bounded")
-	assert.Equal(t, "0\n0\n", script(t, at, "ulimit -Sc; ulimit -Hc"))
+	assert.Equal(t, "0\n0\n", script(t, at, "ulimit -Sc; ulimit -Hc"), "in blocks of 512 bytes")
 	assert.Equal(t, "1024\n", script(t, at, "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"))
 	assert.Equal(t, fmt.Sprintln((256+headroom)<<20), script(t, at, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max"))
 

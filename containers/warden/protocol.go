@@ -44,6 +44,12 @@ const (
 // limit lets them.
 const CoreFlag = "-core"
 
+// NoCore is the limit of core files, in bytes, where none are wanted: too small for
+// one to be written to a file, and the only limit that a kernel heeds that pipes
+// them to a program (fs/coredump.c), which else would run for every crash, and
+// the probe not end before it.
+const NoCore = 1
+
 // CoreMiB bounds what a core file takes where it is written, in MiB: holes in
 // it don't count. A cut one is still good for its first segments.
 const CoreMiB = 2048

@@ -34,7 +34,7 @@ const (
 // itself, which needs none of what they deny: a child has them from its first
 // instruction, with no moment in which it has not.
 func limitForGood(cores bool) error {
-	core, file := uint64(0), uint64(fileBytes)
+	core, file := uint64(warden.NoCore), uint64(fileBytes)
 	if cores {
 		core, file = warden.CoreMiB<<20, coreFileBytes
 	}

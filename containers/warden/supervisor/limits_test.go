@@ -7,7 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/warden"
+	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
 func TestOutOfMemoryKillsAreRead(t *testing.T) {
@@ -25,6 +29,21 @@ func TestOutOfMemoryKillsAreRead(t *testing.T) {
 	assert.True(t, oomKills{count: 2, known: true}.more(oomKills{count: 1, known: true}))
 	assert.False(t, oomKills{count: 2, known: true}.more(oomKills{count: 2, known: true}))
 	assert.False(t, oomKills{count: 2, known: true}.more(oomKills{}), "what was not known before is no rise")
+}
+
+// What others took is not the probe's fault.
+func TestAProbeIsKilledAtItsMemoryLimitOnlyWithThatMuchMemory(t *testing.T) {
+	p := &probe{request: warden.Request{Bounds: matrix.Bounds{MemoryMiB: 64}}}
+	killed := unix.WaitStatus(unix.SIGKILL)
+	account := &matrix.Account{PeakRSS: 60 << 20}
+	require.ErrorContains(t, p.conclude(account, killed, true), "had 60 of its 64 MiB, as memory ran out around it")
+	assert.Empty(t, account.Ending)
+	account.PeakRSS = 64 << 20
+	require.NoError(t, p.conclude(account, killed, true))
+	assert.Equal(t, matrix.EndedMemory, account.Ending)
+	account = &matrix.Account{PeakRSS: 60 << 20}
+	require.NoError(t, p.conclude(account, killed, false))
+	assert.Equal(t, "SIGKILL", account.Signal, "somebody's signal")
 }
 
 func TestTheKernelsCPULimit(t *testing.T) {

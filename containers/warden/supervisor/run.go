@@ -62,6 +62,7 @@ type probe struct {
 	wall    time.Duration
 	paused  time.Duration // spent on the dossier of a crash, while the probe was stopped
 	reaped  time.Duration // CPU time of orphans that were reaped
+	cpu     time.Duration // of all its processes, at the last look
 	dossier *matrix.Dossier
 }
 
@@ -98,13 +99,20 @@ func run(desk *desk, request warden.Request, send func(warden.CoreChunk) error) 
 		Strays:  strays,
 		Dossier: p.dossier,
 	}
+	// Of what the probe did not wait for itself, as far as it was seen.
+	account.User += max(0, p.cpu-account.User-account.System)
 	account.BaselineRSS = p.stdout.baseline
 	account.Stdout, account.StdoutLost = p.stdout.kept, p.stdout.lost
 	account.Stderr, account.StderrLost = p.stderr.kept, p.stderr.lost
-	p.conclude(account, status, counter)
+	starved := status.Signal() == unix.SIGKILL && readOOMKills().more(counter)
+	if err := p.conclude(account, status, starved); err != nil {
+		return nil, err
+	}
 	if request.Witness != "" {
 		account.WitnessCalls, account.WitnessLost, err = readWitness(p.witnessFile(), request.Witness)
-		if err != nil {
+		// One that went wrong may have died before the witness was there, or as
+		// it wrote: how it ended counts, and needs no witness.
+		if err != nil && account.Ending == matrix.Exited && account.Code == 0 {
 			return nil, err
 		}
 	}
@@ -115,8 +123,10 @@ func run(desk *desk, request warden.Request, send func(warden.CoreChunk) error) 
 }
 
 // conclude says how the probe ended: by the bound that it broke, else by its
-// exact wait status.
-func (p *probe) conclude(account *matrix.Account, status unix.WaitStatus, before oomKills) {
+// exact wait status. That the kernel killed for want of memory (starved) is no
+// ending of the probe's unless it had as much as it may: the kernel counts the
+// whole group's kills, whoever took the memory, and the probe is the first to go.
+func (p *probe) conclude(account *matrix.Account, status unix.WaitStatus, starved bool) error {
 	bounds := p.request.Bounds
 	signal := status.Signal()
 	switch {
@@ -124,13 +134,17 @@ func (p *probe) conclude(account *matrix.Account, status unix.WaitStatus, before
 		account.Ending = p.broke
 	case status.Exited():
 		account.Ending, account.Code = matrix.Exited, status.ExitStatus()
-	case signal == unix.SIGKILL && readOOMKills().more(before):
+	case starved:
+		if account.PeakRSS < int64(bounds.MemoryMiB)<<20 {
+			return fmt.Errorf("the kernel killed the probe, which had %d of its %d MiB, as memory ran out around it", account.PeakRSS>>20, bounds.MemoryMiB)
+		}
 		account.Ending = matrix.EndedMemory
 	case bounds.CPU > 0 && brokeKernelCPU(bounds.CPU, account.User+account.System, signal):
 		account.Ending = matrix.EndedCPU
 	default:
 		account.Ending, account.Signal = matrix.Signaled, signalName(signal)
 	}
+	return nil
 }
 
 // start starts the probe's process.
@@ -346,6 +360,7 @@ func (p *probe) brokenBound() matrix.Ending {
 		all.add(process)
 	}
 	p.peak.sample(p.pid, all.largest)
+	p.cpu = max(p.cpu, all.cpu+p.reaped)
 	bounds := p.request.Bounds
 	switch {
 	case bounds.Processes > 0 && all.processes > bounds.Processes:
@@ -403,18 +418,21 @@ func (p *probe) reapOther(pid int) (reaped bool) {
 func (p *probe) awaitStrays() int {
 	until := time.Now().Add(straysGrace)
 	for {
+		reaped := p.reapOthers()
 		others := p.others()
-		if len(others) == 0 || p.desk.over || !time.Now().Before(until) {
+		late := time.Since(until)
+		// What was reaped just now may have left others, but not for ever.
+		if len(others) == 0 || p.desk.over || late >= 0 && !reaped || late >= straysGrace {
 			living := 0
 			for _, process := range others {
 				if !process.zombie {
 					living++
 				}
 			}
-			// Nobody has reaped the dead ones in all that time: their threads live.
+			// The dead ones can't be reaped: their threads live.
 			return cmp.Or(living, len(others))
 		}
-		if !p.reapOthers() {
+		if !reaped {
 			p.wait(time.Until(until))
 		}
 	}
@@ -441,6 +459,7 @@ func (p *probe) finish() (status unix.WaitStatus, usage unix.Rusage, err error) 
 	defer p.stderr.close()
 	until := time.Now().Add(killGrace)
 	for {
+		settled := p.exited
 		left := p.others()
 		if len(left) > 0 || !p.exited {
 			p.kill(left)
@@ -454,9 +473,9 @@ func (p *probe) finish() (status unix.WaitStatus, usage unix.Rusage, err error) 
 				p.group, p.exited = false, true
 			}
 		}
-		// With nobody left but the probe, and that dead, there is nobody who
-		// could have started another.
-		if len(left) == 0 && !p.group {
+		// With nobody left but the probe, and that dead when we looked, there is
+		// nobody who could have started another, or left one to us.
+		if settled && len(left) == 0 && !p.group {
 			break
 		}
 		p.reapOthers()

@@ -103,7 +103,7 @@ func answer(desk *desk, line []byte, out *json.Encoder) warden.Reply {
 		})
 	}
 	if err != nil {
-		reply.Error = err.Error()
+		reply.Account, reply.Error = nil, err.Error()
 	} else {
 		reply.Stdout, reply.CoreMissing = reply.Account.Stdout, reply.Account.CoreMissing
 	}
