@@ -101,8 +101,10 @@ func (l *Lane) Frame(socket string, message, part int) []byte {
 
 // Close closes the lane when all that its clients sent has arrived, and returns
 // what the endpoint saw, by socket. The clients are to close their sockets before,
-// letting them linger: a connection that is open two seconds later is in the
-// account's Error. A further call returns the same.
+// letting them linger, and with libzmq to terminate their contexts, which waits for
+// that: of a client that has not connected yet the endpoint knows nothing. A
+// connection that is open two seconds later is in the account's Error. A further
+// call returns the same.
 func (l *Lane) Close() matrix.LaneAccount {
 	l.t.Helper()
 	if !l.closed {

@@ -51,7 +51,11 @@ func ExampleEndpoint() {
 	TestPush := func(t *testing.T) {
 		lane := matrixtest.Endpoint(t, matrixtest.Sink())
 
-		socket, err := zmq4.NewSocket(zmq4.PUSH)
+		client, err := zmq4.NewContext()
+		if err != nil {
+			t.Fatal(err)
+		}
+		socket, err := client.NewSocket(zmq4.PUSH)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +71,11 @@ func ExampleEndpoint() {
 			}
 		}
 		socket.Close()
+		// It ends when the last message is out; what is not even connected by then
+		// the endpoint can't wait for.
+		if err := client.Term(); err != nil {
+			t.Fatal(err)
+		}
 
 		saw := lane.Saw("sink")
 		fmt.Println(saw.Received, "messages,", saw.Bytes, "bytes, the same:", saw.Rolling == sent.Sum())
