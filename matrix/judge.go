@@ -63,7 +63,7 @@ func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 	case report.Closing.Type == ClosingUnsupported && trusted:
 		return Finding{Outcome: Unsupported, Reason: report.Closing.Reason}
 	case report.Closing.Type == ClosingUnsupported:
-		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "said unsupported (" + report.Closing.Reason + "), but its word can't be trusted: it did not say so of a feature that does not exist"}
+		return distrusted(report.Closing.Reason)
 	case report.Closing.Type == ClosingFailed:
 		reason := report.Closing.Reason
 		if report.Closing.Condition != "" {
@@ -77,7 +77,17 @@ func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 	case report.Closing.Type != ClosingDone:
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("the probe closed with %q, which is no verdict", report.Closing.Type)}
 	}
-	return feature.Judge(evidence)
+	finding := feature.Judge(evidence)
+	if finding.Outcome == Unsupported && !trusted {
+		return distrusted(finding.Reason)
+	}
+	return finding
+}
+
+// distrusted is what an unsupported is worth of a client that also says something
+// else of a feature that does not exist.
+func distrusted(reason string) Finding {
+	return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "said unsupported (" + reason + "), but its word can't be trusted: it did not say so of a feature that does not exist"}
 }
 
 // otherTask says in what the evidence is not that of a task of the feature, as
@@ -206,6 +216,9 @@ const (
 	// over, is not bound to it, and spares another now and then: cl-zmq's messages
 	// are half as large as libzmq's, and passed messaging/push-pull 2 times of 20.
 	DoubtGroup
+	// DoubtHang: an attempt of the cell hung beside others, which was put down to
+	// them. It may have been the cell's own, now and then.
+	DoubtHang
 )
 
 // Decision is what a cell's attempts come to so far.
@@ -257,7 +270,7 @@ func Decide(feature Feature, cell Cell, findings []Finding, repeat int, doubt Do
 		need = attemptsFor(1 - failingRate)
 	case counts[Pass] == 0:
 		need = redAttempts
-	case feature.Timing && doubt&DoubtTechnique != 0:
+	case doubt&DoubtHang != 0, feature.Timing && doubt&DoubtTechnique != 0:
 		need = max(need, attemptsFor(suspectRate))
 	case feature.Timing, doubt&DoubtGroup != 0:
 		need = max(need, attemptsFor(passingRate))

@@ -68,6 +68,17 @@ func TestConclude(t *testing.T) {
 	}
 }
 
+// A judge's unsupported goes by the client's word too.
+func TestAJudgesUnsupportedNeedsATrustedClient(t *testing.T) {
+	feature := Feature{Name: "g/f", Judge: func(Evidence) Finding { return Finding{Outcome: Unsupported, Reason: "EFSM: no"} }}
+	evidence := Evidence{Cell: Cell{Binding: "b", Feature: "g/f"}, Seed: 1, Account: Account{Ending: Exited}, Report: ParseReport([]byte(helloLine+`{"type":"done"}`+"\n"), 0)}
+	assert.Equal(t, Finding{Outcome: Unsupported, Reason: "EFSM: no"}, Conclude(feature, true, evidence))
+	distrusted := Conclude(feature, false, evidence)
+	assert.Equal(t, Fail, distrusted.Outcome)
+	assert.Equal(t, LayerProbe, distrusted.Layer)
+	assert.Contains(t, distrusted.Reason, "said unsupported (EFSM: no), but its word can't be trusted")
+}
+
 func TestDecide(t *testing.T) {
 	plain, timing := Feature{Name: "g/plain"}, Feature{Name: "g/timing", Timing: true}
 	pass, fail, crash := Finding{Outcome: Pass}, Finding{Outcome: Fail, Reason: "wrong"}, Finding{Outcome: Crash, Reason: "died", Signal: "SIGSEGV"}

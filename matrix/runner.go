@@ -485,7 +485,7 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 			wentWrong[cell.Feature] = true
 		}
 	}
-	if unsound(verdicts) {
+	if unsound(verdicts, begun) {
 		for i, verdict := range verdicts {
 			if verdict.Outcome != Pass || begun[i] == nil {
 				continue
@@ -508,16 +508,18 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 }
 
 // unsound reports whether a feature among the verdicts' crashes, hangs or is
-// flaky by its best technique.
-func unsound(verdicts []Verdict) bool {
-	best := map[string]Outcome{}
-	for _, verdict := range verdicts {
-		if known, there := best[verdict.Feature]; !there || verdict.Outcome.Rank() < known.Rank() {
-			best[verdict.Feature] = verdict.Outcome
+// flaky by its best technique, be it in a few of its attempts.
+func unsound(verdicts []Verdict, begun []*cellRun) bool {
+	best := map[string]int{}
+	for i, verdict := range verdicts {
+		if known, there := best[verdict.Feature]; !there || verdict.Outcome.Rank() < verdicts[known].Outcome.Rank() {
+			best[verdict.Feature] = i
 		}
 	}
-	for _, outcome := range best {
-		if outcome == Crash || outcome == Hang || outcome == Flaky {
+	for _, i := range best {
+		if verdicts[i].Outcome == Flaky || begun[i] != nil && slices.ContainsFunc(begun[i].findings, func(finding Finding) bool {
+			return finding.Outcome == Crash || finding.Outcome == Hang
+		}) {
 			return true
 		}
 	}
@@ -542,14 +544,16 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 	mustStart := client.Binding.Raw && !client.negative()
 	var attempt Attempt
 	for range errorAttempts {
-		err := client.turn.next(ctx, claim{urgency: r.urgency(client.PlannedClient), share: wholeCore})
+		// One that died or was too slow gave no answer that could be distrusted.
+		wanted := claim{urgency: r.urgency(client.PlannedClient), share: wholeCore, alone: attempt.Finding.Outcome == Hang}
+		err := client.turn.next(ctx, wanted)
 		if err != nil {
 			return err
 		}
 		if attempt, err = r.attempt(ctx, client, feature, cell, bounds, Attempt{Number: 1}, true); err != nil {
 			return err
 		}
-		if attempt.Finding.Outcome != Error && (attempt.Evidence.Report.Hello != nil || !mustStart) {
+		if outcome := attempt.Finding.Outcome; outcome != Error && outcome != Hang && outcome != Crash {
 			break
 		}
 	}
@@ -592,6 +596,7 @@ type cellRun struct {
 	share               int  // of an attempt, as the last one took
 	wrong, hung         bool // as long as company may be the cause
 	wrongAlone          bool // it is not
+	disturbed           bool // a hang was put down to company
 	hungAlone           bool
 	counted, wereReused int // in the footer
 }
@@ -615,7 +620,9 @@ func (r *run) begin(ctx context.Context, client *client, account *ClientAccount,
 	// An attempt that was the harness's fault is not reused: it says nothing
 	// about the client, and its cause may be gone.
 	made := len(c.earlier)
-	c.earlier = slices.DeleteFunc(c.earlier, func(attempt Attempt) bool { return attempt.Evidence.HarnessError != "" })
+	c.earlier = slices.DeleteFunc(c.earlier, func(attempt Attempt) bool {
+		return Conclude(c.feature, account.Trusted, attempt.Evidence).Outcome == Error
+	})
 	c.number = made - len(c.earlier)
 	if client.negative() {
 		// It does the same each time, and why it crashes is known.
@@ -624,13 +631,21 @@ func (r *run) begin(ctx context.Context, client *client, account *ClientAccount,
 	return c, nil
 }
 
+// judged is what its attempts come to so far.
+func (c *cellRun) judged(doubt Doubt) Decision {
+	if c.disturbed {
+		doubt |= DoubtHang
+	}
+	return Decide(c.feature, c.cell, c.findings, c.repeat, doubt)
+}
+
 // decide has the cell attempted until it is decided. It may be called again,
 // when there is more doubt.
 func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err error) {
 	if c.lost != nil {
 		return Verdict{Cell: c.cell, Outcome: Error, Reason: c.lost.Error()}, nil
 	}
-	decision := Decide(c.feature, c.cell, c.findings, c.repeat, doubt)
+	decision := c.judged(doubt)
 	for decision.More || decision.Dossier && !c.hasDossier {
 		c.number++
 		traced := !decision.More
@@ -687,11 +702,12 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err
 			c.hung, c.hungAlone = true, c.hungAlone || attempt.undisturbed()
 		}
 		if !attempt.Counts() {
+			c.disturbed = true
 			continue
 		}
 		c.findings = append(c.findings, attempt.Finding)
 		c.slowest = max(c.slowest, attempt.Duration)
-		decision = Decide(c.feature, c.cell, c.findings, c.repeat, doubt)
+		decision = c.judged(doubt)
 	}
 	verdict = decision.Verdict
 	verdict.Reused, verdict.Slowest = c.reused, c.slowest
@@ -755,7 +771,13 @@ func (r *run) conclude(client PlannedClient, verdict Verdict) error {
 // for the feature's best one.
 type outcomes map[[2]string]Outcome
 
+// add notes the verdict. What is red by its probe's fault says nothing of what
+// the probe was to exercise.
 func (o outcomes) add(verdict Verdict) {
+	if verdict.Layer == LayerProbe {
+		o[[2]string{verdict.Feature, verdict.Technique}] = ""
+		return
+	}
 	o[[2]string{verdict.Feature, verdict.Technique}] = verdict.Outcome
 	best := [2]string{verdict.Feature, ""}
 	if known, ok := o[best]; !ok || verdict.Outcome.Rank() < known.Rank() {
@@ -791,7 +813,7 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 // attempt is evidence of the outcome Error.
 func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, bounds Bounds, attempt Attempt, trusted bool) (Attempt, error) {
 	attempt.Started = time.Now().UTC()
-	attempt.Shared = !client.turn.alone && r.slots.size > wholeCore
+	attempt.Shared = !client.turn.alone && client.turn.held < r.slots.size
 	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, attempt.Number, ""), Params: feature.Params}
 	if err := r.perform(ctx, client, feature, bounds, &attempt); err != nil {
 		if ctx.Err() != nil {

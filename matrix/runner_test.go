@@ -272,6 +272,9 @@ func TestAPassBesideAnUnsoundFeatureOfItsGroupIsDoubted(t *testing.T) {
 	assert.Equal(t, matrix.Crash, verdicts["a@one/high/g/thread/plain"].Outcome)
 	assert.Equal(t, matrix.Crash, verdicts["a@one/high/g/thread/mended"].Outcome)
 	passed := verdicts["a@one/high/g/simple/plain"]
+	mixed := runMixed(t)
+	assert.Equal(t, matrix.Fail, mixed["a@one/high/g/thread/plain"].Outcome)
+	assert.Equal(t, 11, mixed["a@one/high/g/simple/plain"].Attempts, "beside what crashes only now and then, and fails else")
 	assert.Equal(t, matrix.Pass, passed.Outcome)
 	assert.Equal(t, 11, passed.Attempts)
 	assert.Equal(t, 1, verdicts["a@one/high/h/lane/plain"].Attempts, "another group")
@@ -286,9 +289,50 @@ func TestAPassBesideAnUnsoundFeatureOfItsGroupIsDoubted(t *testing.T) {
 	assert.Equal(t, 14, spared.Passes)
 	assert.Equal(t, matrix.LayerBinding, spared.Layer)
 
+	verdicts = run(func(attempt fake.Attempt) bool { return attempt.Feature == "g/simple" && attempt.Number == 3 })
+	assert.Equal(t, matrix.Pass, verdicts["a@one/high/g/simple/plain"].Outcome, "nothing had it attempted so often")
+
 	verdicts = run(func(attempt fake.Attempt) bool { return thread(attempt) && attempt.Technique == "plain" })
 	assert.Equal(t, matrix.Pass, verdicts["a@one/high/g/thread/mended"].Outcome)
 	assert.Equal(t, 1, verdicts["a@one/high/g/simple/plain"].Attempts, "a technique mends it")
+}
+
+// runMixed runs a client one of whose features fails, and crashes one time of four.
+func runMixed(t *testing.T) map[string]matrix.Verdict {
+	record := &memory{}
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		switch {
+		case attempt.Client.String() != "a@one/high" || attempt.Feature != "g/thread":
+			return fake.Passing(ctx, attempt)
+		case attempt.Number%4 == 0:
+			return fake.Dies(attempt, "SIGABRT"), nil
+		}
+		return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "other bytes"}), nil
+	}}, record))
+	require.NoError(t, err)
+	return record.verdicts()
+}
+
+// A raw client that is red by its probe's fault does not put a binding's fault on
+// the runtime under both.
+func TestAProbesFaultIsComparedWithNothing(t *testing.T) {
+	record := &memory{}
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		answer, err := fake.Passing(ctx, attempt)
+		switch {
+		case attempt.Feature != "g/simple":
+		case attempt.Client.String() == "a@one/raw":
+			answer.Account.Strays = 1
+		case attempt.Client.String() == "a@one/high":
+			return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "other bytes"}), nil
+		}
+		return answer, err
+	}}, record))
+	require.NoError(t, err)
+	assert.Equal(t, matrix.LayerProbe, record.verdicts()["a@one/raw/g/simple/plain"].Layer)
+	verdict := record.verdicts()["a@one/high/g/simple/plain"]
+	assert.Equal(t, matrix.Fail, verdict.Outcome)
+	assert.NotEqual(t, matrix.LayerRuntime, verdict.Layer)
 }
 
 func TestTheCellsOfAClientThatIsLostForGoodAreErrors(t *testing.T) {
@@ -395,6 +439,7 @@ func TestARawClientWhoseProbeNeverStartsIsAnError(t *testing.T) {
 		"never":                  {"raw", 0, matrix.Error, 0},
 		"at the third time":      {"raw", 3, matrix.Pass, 1},
 		"a binding that does so": {"high", 0, matrix.Crash, 3},
+		"a binding that does so, but at the third time": {"high", 3, matrix.Pass, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			record := &memory{}
@@ -484,6 +529,20 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 72, footer.Reused)
 		assert.Len(t, second.attempts(), 72, "the new record stands by itself")
+	})
+	t.Run("but none that could not be judged", func(t *testing.T) {
+		earlier := slices.Clone(first.attempts())
+		for i := range earlier {
+			if earlier[i].Evidence.Cell.String() == "a@one/raw/g/simple/plain" {
+				earlier[i].Evidence.Account.Ending = "melted"
+			}
+		}
+		options := options(t, fake.Script{}, &memory{})
+		options.Prior = prior{earlier, "run0"}
+		footer, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		assert.Equal(t, 71, footer.Reused)
+		assert.Zero(t, footer.Counts[matrix.Error])
 	})
 	t.Run("another image", func(t *testing.T) {
 		options := options(t, fake.Script{Digest: func(client matrix.Client) string { return "new" }}, &memory{})
@@ -615,10 +674,14 @@ func TestATimingDependentCellThatGoesWrongHasTheMachineToItself(t *testing.T) {
 func TestAHangBesideOthersIsTriedAgain(t *testing.T) {
 	for name, test := range map[string]struct {
 		always         bool
+		again          int // it hangs the first time, and then in this attempt
 		cpu            time.Duration
 		counted, alone []bool
 	}{
-		"only beside others": {cpu: time.Second},
+		"only beside others":      {cpu: time.Second},
+		"asleep only once":        {},
+		"asleep, now and then":    {again: 7},
+		"computing, now and then": {again: 7, cpu: time.Second},
 		"alone too": {always: true, cpu: time.Second,
 			counted: []bool{false, true, true, true}, alone: []bool{false, true, false, false}},
 		"kept waiting": {always: true, cpu: 100 * time.Millisecond,
@@ -629,7 +692,7 @@ func TestAHangBesideOthersIsTriedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			record := &memory{}
 			options := options(t, fake.Script{Answer: only("a@one/raw/g/simple/plain", func(attempt fake.Attempt) (fake.Answer, error) {
-				if test.always || attempt.Number == 1 {
+				if test.always || attempt.Number == 1 || attempt.Number == test.again {
 					return fake.Answer{Account: matrix.Account{Ending: matrix.EndedWall, Wall: time.Second, User: test.cpu}}, nil
 				}
 				return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingDone}), nil
@@ -643,14 +706,19 @@ func TestAHangBesideOthersIsTriedAgain(t *testing.T) {
 					counted, alone = append(counted, attempt.Counts()), append(alone, !attempt.Shared)
 				}
 			}
-			if test.always {
+			switch {
+			case test.always:
 				assert.Equal(t, matrix.Hang, verdict.Outcome)
 				assert.Equal(t, 3, verdict.Attempts)
 				assert.Equal(t, test.counted, counted)
 				assert.Equal(t, test.alone, alone)
-			} else {
+			case test.again > 0:
+				assert.Equal(t, matrix.Flaky, verdict.Outcome)
+				assert.Equal(t, 20, verdict.Attempts)
+				assert.Equal(t, 19, verdict.Passes)
+			default:
 				assert.Equal(t, matrix.Pass, verdict.Outcome)
-				assert.Equal(t, 1, verdict.Attempts)
+				assert.Equal(t, 20, verdict.Attempts, "one that hung once passes by more than luck")
 			}
 		})
 	}
