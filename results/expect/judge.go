@@ -372,6 +372,11 @@ func (j *judge) verdict(verdict verdict) []Finding {
 		switch {
 		case i == verdict.best && len(ofFeature) == 0:
 			findings[0] = j.find(cell, true, ofTechnique)
+			if findings[0].Kind == KnownFailure && findings[0].Base == matrix.Pass && j.base.outcome(cell, false) != matrix.Pass {
+				// It is known that this technique fails. In the base another
+				// passed, and of its loss no rule knows.
+				findings[0].Kind, findings[0].Breaks = UnexpectedFailure, true
+			}
 		case len(ofTechnique) > 0:
 			findings = append(findings, j.find(cell, false, ofTechnique))
 		}

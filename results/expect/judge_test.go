@@ -154,6 +154,15 @@ func TestJudge(t *testing.T) {
 			cells: []string{reqRep + "/plain=pass"}, base: []string{reqRep + "/plain=flaky"}, rules: []string{rule(reqRep, "[pass, flaky]")},
 			want: []string{reqRep + " pass"},
 		},
+		"against a base, a rule about one technique does not make known that another no longer passes": {
+			cells: []string{io + "/plain=crash", io + "/unblock-signals=crash"}, rules: []string{rule(io+"/plain", "crash")},
+			base: []string{io + "/plain=crash", io + "/unblock-signals=pass"},
+			want: []string{io + " unexpected-failure!"},
+		},
+		"against a base, a rule about one technique makes known that it no longer passes": {
+			cells: []string{io + "/plain=crash"}, rules: []string{rule(io+"/plain", "crash")}, base: []string{io + "/plain=pass"},
+			want: []string{io + " known-failure"},
+		},
 		"where the base says nothing the rules alone decide": {
 			cells: []string{reqRep + "/plain=crash", pubSub + "/plain=crash", io + "/plain=crash", ecl + "/plain=pass"},
 			base:  []string{reqRep + "/plain=not-run", pubSub + "/plain=error", ecl + "/plain=pass"},
