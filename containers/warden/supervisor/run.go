@@ -439,17 +439,17 @@ func (p *probe) awaitStrays() int {
 }
 
 // reapOthers reaps every dead child but the probe, if there is any.
-func (p *probe) reapOthers() (any bool) {
+func (p *probe) reapOthers() (reaped bool) {
 	found, err := children(unix.Getpid())
 	if err != nil {
 		return false
 	}
 	for _, pid := range found {
 		if pid != p.pid && p.reapOther(pid) {
-			any = true
+			reaped = true
 		}
 	}
-	return any
+	return reaped
 }
 
 // finish kills all that is left of the run, reaps it and reads the rest of the
