@@ -39,6 +39,9 @@ var (
 	ErrNothingOwn = errors.New("nothing of your own")
 	// ErrDisagree: two inputs have different verdicts on a cell.
 	ErrDisagree = errors.New("the results disagree")
+	// ErrOtherImage: two inputs have different cells of one client, from different
+	// images of it.
+	ErrOtherImage = errors.New("measured in another image")
 	// ErrOtherFeature: a feature was measured in another version.
 	ErrOtherFeature = errors.New("a feature was measured in another version")
 	// ErrOtherTool: own runs were made by different versions of zmqmatrix.
@@ -296,6 +299,9 @@ func (m Merger) joinOwn(merged Published, other ownResults) (Published, error) {
 	if err := sameVerdicts(other.path, other.Published, merged); err != nil {
 		return Published{}, err
 	}
+	if err := sameImages(other.path, other.Published, merged); err != nil {
+		return Published{}, err
+	}
 	for _, control := range other.Controls {
 		if !slices.ContainsFunc(merged.Controls, func(known matrix.ControlResult) bool { return known.Name == control.Name }) {
 			merged.Controls = append(merged.Controls, control)
@@ -403,6 +409,25 @@ func sameVerdicts(path string, other, merged Published) error {
 		ours, both := known[cell.Key()]
 		if both && ours.Outcome != cell.Outcome && ours.Outcome != matrix.NotRun && cell.Outcome != matrix.NotRun {
 			return fmt.Errorf("%s: %w: %s is %s here and %s in run %s; measure it again and leave the wrong run out", path, ErrDisagree, cell.Key(), cell.Outcome, ours.Outcome, merged.Run.ID)
+		}
+	}
+	return nil
+}
+
+// sameImages refuses to join cells of one client that were measured in different
+// images of it. A control that was measured as a whole on each side adds none.
+func sameImages(path string, other, merged Published) error {
+	images, known := map[matrix.Client]string{}, map[matrix.Cell]bool{}
+	for _, cell := range merged.Cells {
+		known[cell.Key()] = true
+		if cell.Image != "" {
+			images[cell.Key().Client()] = cell.Image
+		}
+	}
+	for _, cell := range other.Cells {
+		image := images[cell.Key().Client()]
+		if !known[cell.Key()] && image != "" && cell.Image != "" && cell.Image != image {
+			return fmt.Errorf("%s: %w: %s in %s, and other cells of %s in %s; measure them in one run", path, ErrOtherImage, cell.Key(), visible(cell.Image), cell.Key().Client(), visible(image))
 		}
 	}
 	return nil

@@ -380,3 +380,31 @@ func TestOwnResultsJoin(t *testing.T) {
 	_, err = merger.Merge([]string{d.foreign}, nil)
 	require.ErrorIs(t, err, ErrNothingOwn)
 }
+
+// Cells of one client from two images of it are those of two clients.
+func TestCellsOfOneClientAreOfOneImage(t *testing.T) {
+	d := newDesk(t)
+	part := func(name, feature, image string) string {
+		published, err := publishLines(t, sampleLines(t, matrix.Selection{Targets: []string{"quick"}, Features: []string{feature}}))
+		require.NoError(t, err)
+		published.Run.ID = name
+		for i := range published.Cells {
+			if published.Cells[i].Target == "quick@one" {
+				published.Cells[i].Image = image
+			}
+		}
+		path := filepath.Join(d.folder, name+".json")
+		require.NoError(t, WritePublished(path, published))
+		return path
+	}
+	merger := d.merger(t)
+	first := part("first", "messaging/req-rep", "sha256:one")
+	_, err := merger.Merge([]string{first, part("same", "callback/same-thread", "sha256:one")}, nil)
+	require.NoError(t, err)
+	_, err = merger.Merge([]string{first, part("other", "callback/same-thread", "sha256:two")}, nil)
+	require.ErrorIs(t, err, ErrOtherImage)
+	assert.ErrorContains(t, err, "other.json")
+	// Neither adds a cell to the other, so that nothing is mixed.
+	_, err = merger.Merge([]string{first, part("again", "messaging/req-rep", "sha256:two")}, nil)
+	require.NoError(t, err)
+}
