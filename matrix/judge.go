@@ -23,9 +23,28 @@ func (o *Observation) UnmarshalJSON(data []byte) error {
 }
 
 // Conclude is what one attempt shows: how the process ended comes first, then
-// what it said, then, if it said "done", the feature's own judge. It is pure.
+// what it said, then, if it said "done", the feature's own judge. What may have
+// gone wrong by a fault of the endpoint's is held against nobody. It is pure.
 // trusted says whether the client passed the negative probe.
 func Conclude(feature Feature, trusted bool, evidence Evidence) Finding {
+	finding := conclude(feature, trusted, evidence)
+	switch finding.Outcome {
+	case Pass, Fail, Hang:
+		// No fault of the endpoint's breaks a report's protocol, or a binding that
+		// does not load.
+		if finding.Layer != "" {
+			break
+		}
+		for _, name := range slices.Sorted(maps.Keys(evidence.Seen.Sockets)) {
+			if fault := evidence.Seen.Sockets[name].Fault; fault != "" {
+				return Finding{Outcome: Error, Reason: fmt.Sprintf("the endpoint's socket %q: %s", name, fault)}
+			}
+		}
+	}
+	return finding
+}
+
+func conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 	if evidence.HarnessError != "" {
 		return Finding{Outcome: Error, Reason: evidence.HarnessError}
 	}

@@ -68,6 +68,43 @@ func TestConclude(t *testing.T) {
 	}
 }
 
+// What an endpoint did not manage is held against nobody, nor does it hide what
+// no endpoint can bring about.
+func TestAFaultOfTheEndpointIsNoVerdict(t *testing.T) {
+	fails := func(Evidence) Finding { return Finding{Outcome: Fail, Reason: "the endpoint received 380 of 384"} }
+	passes := func(Evidence) Finding { return Finding{Outcome: Pass} }
+	const done, unsupported, failed = `{"type":"done"}` + "\n", `{"type":"unsupported","reason":"no X"}` + "\n", `{"type":"failed","reason":"no reply","condition":"TIMEOUT"}` + "\n"
+	exited := Account{Ending: Exited}
+	for name, test := range map[string]struct {
+		judge   func(Evidence) Finding
+		account Account
+		stdout  string
+		want    Outcome
+	}{
+		"messages that are missing": {fails, exited, helloLine + done, Error},
+		"nothing that is missing":   {passes, exited, helloLine + done, Error},
+		"a client that gave up":     {passes, exited, helloLine + failed, Error},
+		"a client that waited":      {passes, Account{Ending: EndedWall, Wall: time.Second}, helloLine, Error},
+		"a crash is a crash":        {passes, Account{Ending: Signaled, Signal: "SIGSEGV"}, helloLine, Crash},
+		"unsupported stays":         {passes, exited, helloLine + unsupported, Unsupported},
+		"the probe's fault stays":   {passes, exited, "gurgle\n", Fail},
+		"not loading stays":         {passes, exited, helloLine + `{"type":"failed","reason":"b does not load: no X","condition":"LOAD-ERROR"}` + "\n", Fail},
+	} {
+		t.Run(name, func(t *testing.T) {
+			evidence := Evidence{Cell: Cell{Binding: "b", Feature: "g/f"}, Seed: 1, Account: test.account, Report: ParseReport([]byte(test.stdout), 0)}
+			feature := Feature{Name: "g/f", Judge: test.judge}
+			evidence.Seen = LaneAccount{Sockets: map[string]SocketAccount{"sink": {Fault: "the listener did not close in time"}}}
+			finding := Conclude(feature, true, evidence)
+			assert.Equal(t, test.want, finding.Outcome, finding.Reason)
+			if test.want == Error {
+				assert.Equal(t, `the endpoint's socket "sink": the listener did not close in time`, finding.Reason)
+			}
+			evidence.Seen = LaneAccount{}
+			assert.NotEqual(t, Error, Conclude(feature, true, evidence).Outcome)
+		})
+	}
+}
+
 // A judge's unsupported goes by the client's word too.
 func TestAJudgesUnsupportedNeedsATrustedClient(t *testing.T) {
 	feature := Feature{Name: "g/f", Judge: func(Evidence) Finding { return Finding{Outcome: Unsupported, Reason: "EFSM: no"} }}

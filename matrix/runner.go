@@ -618,10 +618,11 @@ func (r *run) begin(ctx context.Context, client *client, account *ClientAccount,
 		}
 	}
 	// An attempt that was the harness's fault is not reused: it says nothing
-	// about the client, and its cause may be gone.
-	made := len(c.earlier)
+	// about the client, and its cause may be gone. Nor is one that was given less
+	// time than it would be now and did not end.
+	made, bounds := len(c.earlier), r.bounds(client.PlannedClient, c.feature, cell)
 	c.earlier = slices.DeleteFunc(c.earlier, func(attempt Attempt) bool {
-		return Conclude(c.feature, account.Trusted, attempt.Evidence).Outcome == Error
+		return Conclude(c.feature, account.Trusted, attempt.Evidence).Outcome == Error || !attempt.Traced && bounds.beyond(attempt.Evidence.Account)
 	})
 	c.number = made - len(c.earlier)
 	if client.negative() {
@@ -930,6 +931,12 @@ func (b Bounds) within(wall time.Duration) Bounds {
 	return b
 }
 
+// beyond reports whether the account is of a process that was ended for its time
+// and would have had more of it within these bounds.
+func (b Bounds) beyond(account Account) bool {
+	return account.Ending == EndedWall && account.Wall < b.Wall || account.Ending == EndedCPU && account.User+account.System < b.CPU
+}
+
 // seed is what an attempt's or one of its sockets' bytes are made from: the
 // same run seed, cell and number give the same, and none tells another. 32 bits,
 // which is what Payload uses.
@@ -953,13 +960,14 @@ func appendCell(text []byte, cell Cell) []byte {
 	return append(text, cell.Technique...)
 }
 
-// key digests what an attempt's evidence depends on but its seed: the machine, the client's
-// image, command, witness, limits and what it was granted, the endpoint, the cell, and the feature's
-// version, parameters, lane and limit.
+// key digests what an attempt's evidence depends on but its seed: the machine,
+// the client's image, confinement, command, witness, limits and what it was
+// granted, the endpoint, the cell, and the feature's version, parameters, lane and
+// limit.
 func (r *run) key(image string, client PlannedClient, feature Feature, cell Cell) string {
 	text := make([]byte, 0, 1024)
 	text = append(strconv.AppendInt(text, Protocol, 10), '\n')
-	for _, part := range []string{image, r.environment.EndpointDigest, r.environment.Engine, r.environment.Host, client.Binding.Witness} {
+	for _, part := range []string{image, r.environment.EndpointDigest, r.environment.Confinement, r.environment.Engine, r.environment.Host, client.Binding.Witness} {
 		text = append(append(text, part...), '\n')
 	}
 	for _, part := range client.Binding.Command {

@@ -544,6 +544,23 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		assert.Equal(t, 71, footer.Reused)
 		assert.Zero(t, footer.Counts[matrix.Error])
 	})
+	t.Run("but none that would have more time now", func(t *testing.T) {
+		for ending, want := range map[matrix.Ending]int{matrix.EndedWall: 71, matrix.EndedCPU: 71, matrix.Exited: 72} {
+			for limit, reused := range map[time.Duration]int{time.Millisecond: want, 100 * time.Hour: 72} {
+				earlier := slices.Clone(first.attempts())
+				for i := range earlier {
+					if account := &earlier[i].Evidence.Account; earlier[i].Evidence.Cell.String() == "a@one/raw/g/simple/plain" {
+						account.Ending, account.Wall, account.User = ending, limit, limit
+					}
+				}
+				options := options(t, fake.Script{}, &memory{})
+				options.Prior = prior{earlier, "run0"}
+				footer, err := matrix.Run(t.Context(), options)
+				require.NoError(t, err)
+				assert.Equal(t, reused, footer.Reused, "%s after %v", ending, limit)
+			}
+		}
+	})
 	t.Run("another image", func(t *testing.T) {
 		options := options(t, fake.Script{Digest: func(client matrix.Client) string { return "new" }}, &memory{})
 		options.Prior = prior{first.attempts(), "run0"}

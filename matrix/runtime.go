@@ -35,6 +35,10 @@ type Environment struct {
 	// EndpointDigest identifies the endpoint's build; part of what decides
 	// whether a recorded attempt may be reused.
 	EndpointDigest string `json:"endpoint_digest"`
+	// Confinement identifies what supervises and confines the clients and is in no
+	// image of theirs: the warden's build on a host, the containers' settings. It
+	// is part of that decision too.
+	Confinement string `json:"confinement,omitempty"`
 }
 
 // Place is one prepared client. Its methods are called by one goroutine at a
@@ -283,6 +287,9 @@ type SocketAccount struct {
 	Curve *CurveAccount `json:"curve,omitempty"`
 	// Error is what went wrong on this socket, in the endpoint's words.
 	Error string `json:"error,omitempty"`
+	// Fault is what the endpoint itself did not manage: the account may lack what
+	// a client sent, and says nothing against one.
+	Fault string `json:"fault,omitempty"`
 }
 
 // CurveAccount is what became of the connections to a secured socket. Who was

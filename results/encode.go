@@ -244,7 +244,7 @@ func appendSocketAccount(b []byte, account matrix.SocketAccount) []byte {
 		}
 		b = append(b, '}')
 	}
-	return append(putOptional(b, "error", account.Error), '}')
+	return append(putOptional(putOptional(b, "error", account.Error), "fault", account.Fault), '}')
 }
 
 func appendReport(b []byte, report *matrix.Report) ([]byte, error) {

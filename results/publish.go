@@ -272,7 +272,7 @@ func evidenceOf(attempt matrix.Attempt, run string) *Evidence {
 			}
 			brief.Endpoint = append(brief.Endpoint, Socket{
 				Name: name, Role: socket.Role, Count: socket.Count, Received: seen.Received, Bytes: seen.Bytes,
-				Sent: seen.Sent, Peers: seen.Peers, Curve: curveInBrief(seen.Curve), Rolling: bounded(seen.Rolling, mostName), Error: bounded(seen.Error, mostReason),
+				Sent: seen.Sent, Peers: seen.Peers, Curve: curveInBrief(seen.Curve), Rolling: bounded(seen.Rolling, mostName), Error: bounded(cmp.Or(seen.Error, seen.Fault), mostReason),
 			})
 		}
 	}

@@ -2,6 +2,8 @@ package docker
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,7 +72,8 @@ func clientContainer(image images.Image, target matrix.Target) (blueprint, error
 	}
 	return blueprint{
 		image: image, entrypoint: []string{"/warden"},
-		memory: memory + headroom, tasks: max(tasks, 2*limits.Processes), security: security,
+		arguments: []string{warden.SweepFlag, "/tmp", warden.SweepFlag, "/dev/shm"},
+		memory:    memory + headroom, tasks: max(tasks, 2*limits.Processes), security: security,
 	}, nil
 }
 
@@ -131,6 +134,25 @@ func (b blueprint) request(network string) testcontainers.ContainerRequest {
 		request.NetworkAliases = map[string][]string{network: {b.alias}}
 	}
 	return request
+}
+
+// confinement is a digest of the settings of a client's container, but for those
+// that its target makes.
+func confinement() (string, error) {
+	plan, err := clientContainer(images.Image{}, matrix.Target{})
+	if err != nil {
+		return "", err
+	}
+	request := plan.request("")
+	var config container.Config
+	var host container.HostConfig
+	request.ConfigModifier(&config)
+	request.HostConfigModifier(&host)
+	settings, err := json.Marshal([]any{request.Entrypoint, request.Cmd, request.Env, request.Tmpfs, config, host})
+	if err != nil {
+		return "", fmt.Errorf("settings of a client's container: %w", err)
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(settings)), nil
 }
 
 // running is a started container and its streams.

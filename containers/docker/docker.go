@@ -98,7 +98,10 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		images: images.NewMaker(&images.Maker{
 			Engine: engine, Root: root, CacheDir: cache, Parallel: engine.info.NCPU, Log: log, StaleArchive: options.StaleArchive,
 			Sources: options.Sources,
-			Warden:  func(ctx context.Context) (string, error) { return warden.Build(ctx, root, cache) },
+			Warden: func(ctx context.Context) (string, error) {
+				program, err := warden.Build(ctx, root, cache)
+				return program.Path, err
+			},
 		}),
 	}
 	runtime.greet = func(ctx context.Context, streams io.ReadWriteCloser) (supervisor, error) {
@@ -163,12 +166,17 @@ func (r *Runtime) Environment(ctx context.Context) (matrix.Environment, error) {
 	if err != nil {
 		return matrix.Environment{}, err
 	}
+	confinement, err := confinement()
+	if err != nil {
+		return matrix.Environment{}, err
+	}
 	info := r.engine.info
 	return matrix.Environment{
 		Host:           fmt.Sprintf("Linux %s %s", info.KernelVersion, info.Architecture),
 		Cores:          info.NCPU,
 		Engine:         "docker " + info.ServerVersion,
 		EndpointDigest: image.ID,
+		Confinement:    confinement,
 	}, nil
 }
 

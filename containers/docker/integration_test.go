@@ -70,7 +70,10 @@ func newRuntime(t testing.TB, root string) (*Runtime, *buffer) {
 	runtime, err := New(t.Context(), Options{Root: root, CacheDir: programCache(t), RunID: "test", Log: log})
 	require.NoError(t, err)
 	real := module(t)
-	runtime.images.Warden = func(ctx context.Context) (string, error) { return warden.Build(ctx, real, programCache(t)) }
+	runtime.images.Warden = func(ctx context.Context) (string, error) {
+		program, err := warden.Build(ctx, real, programCache(t))
+		return program.Path, err
+	}
 	t.Cleanup(func() {
 		assert.NoError(t, runtime.Close(context.Background()))
 		assertNothingLeft(t, runtime.engine.instance)
@@ -332,6 +335,9 @@ ENTRYPOINT ["/warden"]
 		assert.Contains(t, script(t, at, "touch "+place+"/x 2>&1; true"), "Read-only file system")
 	}
 	assert.Equal(t, "ran\n", script(t, at, `printf '#!/bin/sh\necho ran\n' >/tmp/x && chmod +x /tmp/x && /tmp/x`), "JNA executes what it unpacks there")
+	for range 2 {
+		assert.Equal(t, "left\n", script(t, at, `ls -A /dev/shm; ls -A /tmp | grep -v "^${TMPDIR##*/}$"; echo left; touch /tmp/y /dev/shm/y`), "to the next attempt nothing is")
+	}
 	full, err := strconv.Atoi(strings.TrimSpace(script(t, at, "head -c 300m /dev/zero >/tmp/big; stat -c %s /tmp/big; rm /tmp/big")))
 	require.NoError(t, err)
 	assert.InDelta(t, 256<<20, full, 1<<20, "the temporary folder is bounded")

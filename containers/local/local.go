@@ -39,7 +39,7 @@ type Runtime struct {
 	releases    *release.Store
 	scratch     *scratch
 	starter     *starter
-	warden      string        // the warden's program
+	warden      gobuild.Program
 	cores       bool          // it lets probes leave core files
 	suite       string        // the host's, "" if it names none
 	builds      chan struct{} // a token for each build under way
@@ -83,7 +83,14 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		// A leftover that can't be removed is untidy and no reason not to run.
 		r.log.say("sweeping: %v", err)
 	}
-	if r.warden, err = warden.Build(ctx, root, cache); err != nil {
+	// The go command takes a good part of a second to tell what a program is made
+	// from: the endpoint's is asked for meanwhile. If it can't be told, that is said
+	// where it is needed.
+	var asking sync.WaitGroup
+	asking.Go(func() { _, _ = r.endpointOptions(ctx) })
+	r.warden, err = warden.Build(ctx, root, cache)
+	asking.Wait()
+	if err != nil {
 		return nil, err
 	}
 	if r.scratch, err = newScratch(cache, options.RunID); err != nil {
@@ -111,6 +118,8 @@ func (r *Runtime) Environment(ctx context.Context) (matrix.Environment, error) {
 		Host: fmt.Sprintf("%s %s %s", unix.ByteSliceToString(name.Sysname[:]),
 			unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Machine[:])),
 		Cores: runtime.GOMAXPROCS(0), Engine: "local", EndpointDigest: "sha256:" + options.Digest,
+		// What else confines them is the warden's own work.
+		Confinement: "sha256:" + r.warden.Digest,
 	}, nil
 }
 
@@ -194,7 +203,7 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	if r.cores {
 		arguments = []string{warden.CoreFlag}
 	}
-	started, err := r.start("warden of "+name+"/"+binding.Name, unix.SIGTERM, r.warden, arguments...)
+	started, err := r.start("warden of "+name+"/"+binding.Name, unix.SIGTERM, r.warden.Path, arguments...)
 	if err != nil {
 		return nil, err
 	}

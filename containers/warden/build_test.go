@@ -21,13 +21,13 @@ func TestTheProgramIsStaticAndReproducible(t *testing.T) {
 	require.NoError(t, err)
 	second, err := warden.Build(t.Context(), root, t.TempDir())
 	require.NoError(t, err)
-	one, err := os.ReadFile(first)
+	one, err := os.ReadFile(first.Path)
 	require.NoError(t, err)
-	other, err := os.ReadFile(second)
+	other, err := os.ReadFile(second.Path)
 	require.NoError(t, err)
 	assert.True(t, string(one) == string(other), "two builds of the same sources differ")
 
-	program, err := elf.Open(first)
+	program, err := elf.Open(first.Path)
 	require.NoError(t, err)
 	defer program.Close()
 	for _, header := range program.Progs {
@@ -35,11 +35,11 @@ func TestTheProgramIsStaticAndReproducible(t *testing.T) {
 	}
 
 	old := time.Now().Add(-time.Hour)
-	require.NoError(t, os.Chtimes(first, old, old))
+	require.NoError(t, os.Chtimes(first.Path, old, old))
 	again, err := warden.Build(t.Context(), root, cache)
 	require.NoError(t, err)
 	assert.Equal(t, first, again)
-	info, err := os.Stat(again)
+	info, err := os.Stat(again.Path)
 	require.NoError(t, err)
 	assert.WithinDuration(t, old, info.ModTime(), time.Second, "built again though nothing has changed")
 }

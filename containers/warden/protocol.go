@@ -44,6 +44,10 @@ const (
 // limit lets them.
 const CoreFlag = "-core"
 
+// SweepFlag names a folder in which every run may write and of which the warden
+// leaves nothing to the next one: /tmp of a container. It may be given again.
+const SweepFlag = "-sweep"
+
 // NoCore is the limit of core files, in bytes, where none are wanted: too small for
 // one to be written to a file, and the only limit that a kernel heeds that pipes
 // them to a program (fs/coredump.c), which else would run for every crash, and

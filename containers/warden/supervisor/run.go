@@ -24,6 +24,9 @@ const (
 	// pollEvery is how long a bound on memory, processes or CPU time can stay
 	// broken unseen. A look costs some 50 µs of a core: a quarter of a percent.
 	pollEvery = 20 * time.Millisecond
+	// standstill is how late the warden must be back from a wait to take it that its
+	// container, or the machine, stood still meanwhile.
+	standstill = 2 * time.Second
 	// straysGrace is how long a probe's own children may outlive it before they
 	// count as left behind: one that is just ending is not. Waiting costs
 	// nothing where there are none.
@@ -60,7 +63,7 @@ type probe struct {
 	exited  bool          // the probe is a zombie
 	broke   matrix.Ending // the first bound that was broken
 	wall    time.Duration
-	paused  time.Duration // spent on the dossier of a crash, while the probe was stopped
+	paused  time.Duration // spent on the dossier of a crash, while the probe was stopped, or frozen with it
 	reaped  time.Duration // CPU time of orphans that were reaped
 	cpu     time.Duration // of all its processes, at the last look
 	dossier *matrix.Dossier
@@ -73,7 +76,12 @@ func run(desk *desk, request warden.Request, send func(warden.CoreChunk) error) 
 	if err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, removeScratch(scratch)) }()
+	defer func() {
+		err = errors.Join(err, remove(scratch))
+		for _, folder := range desk.sweep {
+			err = errors.Join(err, empty(folder))
+		}
+	}()
 	p := &probe{request: request, scratch: scratch, desk: desk}
 	counter := readOOMKills()
 	if err := p.start(); err != nil {
@@ -301,7 +309,13 @@ func (p *probe) watch() {
 		if wall > 0 {
 			limit = min(limit, wall-p.elapsed())
 		}
+		asleep := time.Now()
 		p.wait(limit)
+		if late := time.Since(asleep) - limit; late > standstill {
+			// Not even a busy machine keeps a process from its turn for so long: it
+			// was stopped, and the probe may have been, too.
+			p.paused += late
+		}
 		// Whatever woke us: a probe that has ended broke no bound.
 		p.reap()
 		switch {
@@ -525,21 +539,33 @@ func (p *probe) kill(others []process) {
 	}
 }
 
-// removeScratch removes what the probe left, even where it took its own rights
-// away.
-func removeScratch(folder string) error {
-	err := os.RemoveAll(folder)
+// remove removes what the probe left, even where it took its own rights away.
+func remove(path string) error {
+	err := os.RemoveAll(path)
 	if err == nil {
 		return nil
 	}
-	_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
 		if entry != nil && entry.IsDir() {
 			return os.Chmod(path, 0o700)
 		}
 		return nil
 	})
-	if err := os.RemoveAll(folder); err != nil {
-		return fmt.Errorf("remove the scratch folder: %w", err)
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove what the probe left: %w", err)
 	}
 	return nil
+}
+
+// empty removes all that is in a folder.
+func empty(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("remove what the probe left: %w", err)
+	}
+	var errs []error
+	for _, entry := range entries {
+		errs = append(errs, remove(filepath.Join(folder, entry.Name())))
+	}
+	return errors.Join(errs...)
 }

@@ -27,6 +27,13 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/containers/warden"
 )
 
+// Options say what a warden lets its probes do.
+type Options struct {
+	Cores bool // leave core files
+	// Sweep are folders that a probe may write in and that are emptied after it.
+	Sweep []string
+}
+
 // Serve greets and answers requests until in ends or the process is told to
 // terminate; what runs then is killed. It must be called on the process's main
 // thread, locked to it, for three reasons: the kernel sends a probe's
@@ -37,9 +44,7 @@ import (
 // That thread does everything itself, in one loop around poll: on a machine
 // whose cores are busy with probes, each handing over between threads would wait
 // its turn.
-//
-// cores lets probes leave core files.
-func Serve(in, out *os.File, cores bool) error {
+func Serve(in, out *os.File, options Options) error {
 	if unix.Gettid() != unix.Getpid() {
 		return errors.New("the supervisor must run on the main thread")
 	}
@@ -55,14 +60,14 @@ func Serve(in, out *os.File, cores bool) error {
 	if _, err := children(unix.Getpid()); err != nil {
 		return fmt.Errorf("list own children, which needs a kernel with CONFIG_PROC_CHILDREN: %w", err)
 	}
-	if err := limitForGood(cores); err != nil {
+	if err := limitForGood(options.Cores); err != nil {
 		return err
 	}
 	if err := keepDescriptors(); err != nil {
 		return err
 	}
 	// Its descriptor, as Fd has it, blocks; poll says when a read will not.
-	desk := &desk{in: int(in.Fd()), lines: warden.NewLines(in, warden.MaxRequestLine)}
+	desk := &desk{in: int(in.Fd()), lines: warden.NewLines(in, warden.MaxRequestLine), sweep: options.Sweep}
 	if err := desk.listenToSignals(); err != nil {
 		return err
 	}
@@ -116,6 +121,7 @@ type desk struct {
 	lines   *warden.Lines
 	event   int         // an eventfd: readable after a signal
 	stopped atomic.Bool // told to terminate
+	sweep   []string    // folders to empty after a run
 	// over says that nobody will ask, or wait for an answer, any more.
 	over bool
 }

@@ -48,9 +48,11 @@ func TestMain(m *testing.M) {
 }
 
 func build(folder string) (err error) {
-	if wardenProgram, err = warden.Build(context.Background(), "../../..", folder); err != nil {
+	program, err := warden.Build(context.Background(), "../../..", folder)
+	if err != nil {
 		return err
 	}
+	wardenProgram = program.Path
 	misbehave, quick, preload = filepath.Join(folder, "misbehave"), filepath.Join(folder, "quick"), filepath.Join(folder, "witness.so")
 	if err := os.WriteFile(filepath.Join(folder, "quick.c"), []byte("int main (void) { return 0; }\n"), 0o644); err != nil {
 		return err
@@ -123,6 +125,52 @@ func task(way ...string) matrix.Task {
 		Command: append([]string{misbehave}, way...),
 		Bounds:  matrix.Bounds{Wall: 30 * time.Second, CPU: 60 * time.Second, MemoryMiB: 1024, Output: 1 << 20, Processes: 64},
 	}
+}
+
+// What stands still with its warden is given the time that it missed.
+func TestTimeInWhichTheWardenStoodStillDoesNotCount(t *testing.T) {
+	client, process := start(t)
+	slow := task()
+	slow.Command = []string{"sh", "-c", "sleep 8"}
+	slow.Bounds.Wall = 6 * time.Second
+	go func() {
+		time.Sleep(500 * time.Millisecond)
+		_ = process.Process.Signal(unix.SIGSTOP)
+		time.Sleep(7 * time.Second)
+		_ = process.Process.Signal(unix.SIGCONT)
+	}()
+	account, err := client.Run(t.Context(), slow)
+	require.NoError(t, err)
+	assert.Equal(t, matrix.Exited, account.Ending)
+	assert.Less(t, account.Wall, slow.Bounds.Wall)
+}
+
+// Where all may write nothing of one probe is left to the next, be it locked.
+func TestNothingIsLeftInSharedFolders(t *testing.T) {
+	shared := []string{t.TempDir(), t.TempDir()}
+	command := exec.Command(wardenProgram, warden.SweepFlag, shared[0], warden.SweepFlag, shared[1])
+	client, err := warden.NewClient(t.Context(), startCommand(t, command))
+	require.NoError(t, err)
+	leave := task()
+	leave.Command = []string{"sh", "-c", `for d in "$@"; do test -z "$(ls -A $d)" || exit 9; echo > $d/.file; mkdir -p $d/a/b; ln -s / $d/link; chmod 0 $d/a; done`, "sh", shared[0], shared[1]}
+	for range 2 {
+		account, err := client.Run(t.Context(), leave)
+		require.NoError(t, err)
+		assert.Equal(t, matrix.Exited, account.Ending)
+		assert.Zero(t, account.Code)
+		for _, folder := range shared {
+			left, err := os.ReadDir(folder)
+			require.NoError(t, err)
+			assert.Empty(t, left)
+		}
+	}
+	assert.DirExists(t, "/etc", "what a link points at stays")
+
+	command = exec.Command(wardenProgram, warden.SweepFlag, filepath.Join(t.TempDir(), "gone"))
+	client, err = warden.NewClient(t.Context(), startCommand(t, command))
+	require.NoError(t, err)
+	_, err = client.Run(t.Context(), task("exit", "0"))
+	assert.ErrorContains(t, err, "remove what the probe left")
 }
 
 func runTask(tb testing.TB, task matrix.Task) matrix.Account {

@@ -19,9 +19,14 @@ import (
 func init() { runtime.LockOSThread() }
 
 func main() {
-	cores := flag.Bool(strings.TrimPrefix(warden.CoreFlag, "-"), false, "let probes leave core files")
+	var options supervisor.Options
+	flag.BoolVar(&options.Cores, strings.TrimPrefix(warden.CoreFlag, "-"), false, "let probes leave core files")
+	flag.Func(strings.TrimPrefix(warden.SweepFlag, "-"), "a `folder` of which nothing is left to the next probe", func(folder string) error {
+		options.Sweep = append(options.Sweep, folder)
+		return nil
+	})
 	flag.Parse()
-	if err := supervisor.Serve(os.Stdin, os.Stdout, *cores); err != nil {
+	if err := supervisor.Serve(os.Stdin, os.Stdout, options); err != nil {
 		fmt.Fprintln(os.Stderr, "zmqmatrix-warden:", err)
 		os.Exit(1)
 	}

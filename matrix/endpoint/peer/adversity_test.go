@@ -155,6 +155,7 @@ func TestClosingWaitsForWhatAnExitedClientWrote(t *testing.T) {
 		}
 		account := closeLane(t, ours, lane)["sink"]
 		require.Empty(t, account.Error)
+		require.Empty(t, account.Fault)
 		require.EqualValues(t, 16, account.Received)
 		require.Equal(t, 16, account.Peers)
 	}
@@ -179,6 +180,7 @@ func TestClosingEndsWithinItsLimit(t *testing.T) {
 			start := time.Now()
 			for name, account := range closeLane(t, ours, lane) {
 				assert.Empty(t, account.Error, name)
+				assert.Empty(t, account.Fault, name)
 				assert.Zero(t, account.Peers, name)
 			}
 			assert.Less(t, time.Since(start), 2*time.Second, "it does not wait for nobody")
@@ -192,7 +194,7 @@ func TestClosingEndsWithinItsLimit(t *testing.T) {
 			require.NoError(t, err)
 			start := time.Now()
 			account := closeLane(t, ours, lane)["socket"]
-			assert.Contains(t, account.Error, "1 of its connections were still open")
+			assert.Contains(t, account.Fault, "1 of its connections were still open")
 			assert.Less(t, time.Since(start), limit)
 		})
 	}
@@ -223,7 +225,7 @@ func TestClosingEndsWithinItsLimit(t *testing.T) {
 		<-ended
 		assert.Less(t, taken, limit)
 		assert.Positive(t, account.Received)
-		assert.Contains(t, account.Error, "still open")
+		assert.Contains(t, account.Fault, "still open")
 	})
 }
 

@@ -191,7 +191,7 @@ func (l *lane) run() {
 	l.account = matrix.LaneAccount{Sockets: map[string]matrix.SocketAccount{}}
 	for _, port := range l.ports {
 		if err != nil {
-			port.tally.fail(err.Error())
+			port.tally.fault(err.Error())
 		}
 		port.report()
 		l.account.Sockets[port.name] = port.tally.finish()
@@ -225,14 +225,14 @@ func (l *lane) settle(order closing) error {
 	for k := range order.markers {
 		l.ports[k].marker = order.markers[k]
 		if err := order.failures[k]; err != nil {
-			l.ports[k].tally.fail(err.Error())
+			l.ports[k].tally.fault(err.Error())
 		}
 	}
 	for {
 		waiting := false
 		for _, port := range l.ports {
 			if err := port.advance(); err != nil {
-				port.tally.fail(err.Error())
+				port.tally.fault(err.Error())
 				port.broken = true
 			}
 			waiting = waiting || !port.settled
@@ -291,11 +291,11 @@ func (p *port) drain() {
 			}
 		}
 	case p.marker != nil:
-		p.tally.fail("the marker was not accepted in time")
+		p.tally.fault("the marker was not accepted in time")
 	case open > 0:
-		p.tally.fail(fmt.Sprintf("%d of its connections were still open %v after the lane was to close", open, closeLimit))
+		p.tally.fault(fmt.Sprintf("%d of its connections were still open %v after the lane was to close", open, closeLimit))
 	default:
-		p.tally.fail("the listener did not close in time")
+		p.tally.fault("the listener did not close in time")
 	}
 }
 

@@ -82,6 +82,13 @@ func (t *tally) fail(text string) {
 	}
 }
 
+// fault notes what no client can have caused.
+func (t *tally) fault(text string) {
+	if t.account.Fault == "" {
+		t.account.Fault = text
+	}
+}
+
 func (t *tally) finish() matrix.SocketAccount {
 	t.account.Rolling = t.rolling.Sum()
 	return t.account

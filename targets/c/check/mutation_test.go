@@ -403,7 +403,7 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	program, err := warden.Build(t.Context(), "../../..", t.TempDir())
 	require.NoError(t, err)
-	command := exec.Command(program)
+	command := exec.Command(program.Path)
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	require.NoError(t, err)
