@@ -814,7 +814,7 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 // attempt is evidence of the outcome Error.
 func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, bounds Bounds, attempt Attempt, trusted bool) (Attempt, error) {
 	attempt.Started = time.Now().UTC()
-	attempt.Shared = !client.turn.alone && client.turn.held < r.slots.size
+	attempt.Shared = client.turn.shared()
 	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, attempt.Number, ""), Params: feature.Params}
 	if err := r.perform(ctx, client, feature, bounds, &attempt); err != nil {
 		if ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -14,17 +15,15 @@ type slots struct {
 	size int // in hundredths of a core
 
 	mu      sync.Mutex
-	used    int  // of size
-	alone   bool // the one under way has the machine to itself
+	running []*turn
 	waiting []*waiter
 }
 
 // turn is one client's hold on the machine, from attempt to attempt. Its methods
-// are called by one goroutine.
+// are called by one goroutine; what it holds is the slots' to say, under mu.
 type turn struct {
 	slots *slots
-	held  int // 0: no slot
-	alone bool
+	claim // what is held
 }
 
 // claim is what an attempt needs of the machine.
@@ -58,6 +57,7 @@ func shareOf(account Account) int {
 
 type waiter struct {
 	claim
+	turn  *turn
 	ready chan struct{}
 }
 
@@ -67,27 +67,22 @@ type waiter struct {
 func (t *turn) next(ctx context.Context, wanted claim) error {
 	s := t.slots
 	wanted.share = min(wanted.share, s.size)
-	asked := &waiter{claim: wanted, ready: make(chan struct{})}
+	asked := &waiter{claim: wanted, turn: t, ready: make(chan struct{})}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, asked)
-	t.giveBack()
+	s.takeBack(t)
 	s.hand()
 	s.mu.Unlock()
 	select {
 	case <-asked.ready:
-		t.held, t.alone = wanted.share, wanted.alone
 		return nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-asked.ready: // just now, and nobody else can know
-		t.held, t.alone = wanted.share, wanted.alone
-		t.giveBack()
-	default:
-		s.waiting = slices.DeleteFunc(s.waiting, func(w *waiter) bool { return w == asked })
-	}
+	// It may have been let in just now.
+	s.takeBack(t)
+	s.waiting = slices.DeleteFunc(s.waiting, func(w *waiter) bool { return w == asked })
 	s.hand()
 	return ctx.Err()
 }
@@ -96,39 +91,76 @@ func (t *turn) next(ctx context.Context, wanted claim) error {
 func (t *turn) done() {
 	t.slots.mu.Lock()
 	defer t.slots.mu.Unlock()
-	t.giveBack()
+	t.slots.takeBack(t)
 	t.slots.hand()
 }
 
-// giveBack gives back what is held. The caller holds mu.
-func (t *turn) giveBack() {
-	if t.held == 0 {
-		return
-	}
-	t.slots.used -= t.held
-	if t.alone {
-		t.slots.alone = false
-	}
-	t.held, t.alone = 0, false
+// shared reports whether others may be under way meanwhile.
+func (t *turn) shared() bool {
+	t.slots.mu.Lock()
+	defer t.slots.mu.Unlock()
+	return !t.alone && t.share < t.slots.size
 }
 
-// hand lets the most urgent begin, once there is room for it: nobody less urgent
-// is let in before, who might be followed by others for ever. The caller holds mu.
+// takeBack ends the turn's hold, if it has one. The caller holds mu.
+func (s *slots) takeBack(t *turn) {
+	s.running = slices.DeleteFunc(s.running, func(other *turn) bool { return other == t })
+}
+
+// hand lets the most urgent begin, once there is room. The caller holds mu.
 func (s *slots) hand() {
-	for len(s.waiting) > 0 && !s.alone {
-		best := 0
-		for i, candidate := range s.waiting {
-			if candidate.urgency > s.waiting[best].urgency {
-				best = i
-			}
-		}
-		chosen := s.waiting[best]
-		if chosen.alone && s.used > 0 || s.used+chosen.share > s.size {
+	for {
+		chosen := s.choose()
+		if chosen == nil {
 			return
 		}
-		s.waiting = slices.Delete(s.waiting, best, best+1)
-		s.used += chosen.share
-		s.alone = chosen.alone
+		s.waiting = slices.DeleteFunc(s.waiting, func(w *waiter) bool { return w == chosen })
+		chosen.turn.claim = chosen.claim
+		s.running = append(s.running, chosen.turn)
 		close(chosen.ready)
 	}
+}
+
+// choose returns who is let in next, nil if nobody is. Who is there no room for
+// keeps out those less urgent, who might be followed by others for ever; but not
+// while it waits for a more urgent one, whatever others do meanwhile. The caller
+// holds mu.
+func (s *slots) choose() *waiter {
+	slices.SortStableFunc(s.waiting, func(a, b *waiter) int { return cmp.Compare(b.urgency, a.urgency) })
+	for _, candidate := range s.waiting {
+		if s.room(candidate.claim) {
+			return candidate
+		}
+		if !slices.ContainsFunc(s.running, func(t *turn) bool { return t.urgency > candidate.urgency }) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// held lists what is held. The caller holds mu.
+func (s *slots) held() []claim {
+	var held []claim
+	for _, t := range s.running {
+		held = append(held, t.claim)
+	}
+	return held
+}
+
+// room reports whether what is claimed is free. As many as there are cores may
+// sleep beside those who work, unless one has all of the machine. The caller
+// holds mu.
+func (s *slots) room(wanted claim) bool {
+	used, sleepers := 0, s.size/wholeCore
+	for _, of := range append(s.held(), wanted) {
+		switch {
+		case of.alone || of.share == s.size:
+			return len(s.running) == 0
+		case of.share <= leastShare && sleepers > 0:
+			sleepers--
+		default:
+			used += of.share
+		}
+	}
+	return used <= s.size
 }

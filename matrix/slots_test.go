@@ -69,28 +69,92 @@ func TestWhoWantsTheMachineAloneHasIt(t *testing.T) {
 	assert.Empty(t, after)
 	has.done()
 	(<-after).done()
-	assert.Zero(t, s.used)
+	assert.Empty(t, s.running)
 }
 
 func TestThereIsRoomForWhatTheMachineHasCoresFor(t *testing.T) {
 	s := &slots{size: 2 * wholeCore}
 	first, second, third := &turn{slots: s}, &turn{slots: s}, &turn{slots: s}
 	require.NoError(t, first.next(t.Context(), claim{1, false, 125}))
-	require.NoError(t, second.next(t.Context(), claim{1, false, 25}))
-	require.NoError(t, third.next(t.Context(), claim{1, false, 50}))
+	require.NoError(t, second.next(t.Context(), claim{1, false, 30}))
+	require.NoError(t, third.next(t.Context(), claim{1, false, 45}))
 	heavy, light := make(chan *turn, 1), make(chan *turn, 1)
 	queue(t, s, claim{9, false, 500}, func(mine *turn) { heavy <- mine })
 	third.done()
 	second.done()
-	queue(t, s, claim{5, false, 25}, func(mine *turn) { light <- mine })
+	queue(t, s, claim{5, false, 30}, func(mine *turn) { light <- mine })
 	assert.Empty(t, light, "it would fit, but the more urgent would wait for ever")
 	first.done()
 	has := <-heavy
-	assert.Equal(t, s.size, s.used, "nobody needs more than there is")
+	assert.Equal(t, s.size, has.share, "nobody needs more than there is")
 	assert.Empty(t, light)
 	has.done()
 	(<-light).done()
-	assert.Zero(t, s.used)
+	assert.Empty(t, s.running)
+}
+
+func TestWhoWaitsForAMoreUrgentOneKeepsNobodyOut(t *testing.T) {
+	s := &slots{size: 2 * wholeCore}
+	longest, other := &turn{slots: s}, &turn{slots: s}
+	require.NoError(t, longest.next(t.Context(), claim{9, false, wholeCore}))
+	alone, light := make(chan *turn, 1), make(chan *turn, 1)
+	queue(t, s, claim{5, true, wholeCore}, func(mine *turn) { alone <- mine })
+	require.NoError(t, other.next(t.Context(), claim{1, false, wholeCore}), "the longest goes on, whoever waits")
+	require.NoError(t, longest.next(t.Context(), claim{8, false, wholeCore}))
+	assert.Empty(t, alone)
+	// From here on it is the next, and nobody follows the one under way.
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		assert.NoError(t, longest.next(t.Context(), claim{4, false, wholeCore}))
+	}()
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.waiting) == 2
+	}, 10*time.Second, time.Millisecond)
+	queue(t, s, claim{1, false, leastShare}, func(mine *turn) { light <- mine })
+	assert.Empty(t, alone, "one is still under way")
+	other.done()
+	has := <-alone
+	assert.Empty(t, light)
+	has.done()
+	<-asked
+	longest.done()
+	(<-light).done()
+	assert.Empty(t, s.running)
+}
+
+func TestAsManySleepBesideTheOthersAsThereAreCores(t *testing.T) {
+	s := &slots{size: 2 * wholeCore}
+	turns := make([]*turn, 5)
+	for i := range turns {
+		turns[i] = &turn{slots: s}
+	}
+	for i, share := range []int{leastShare, wholeCore, leastShare, wholeCore} {
+		require.NoError(t, turns[i].next(t.Context(), claim{1, false, share}))
+	}
+	third := make(chan *turn, 1)
+	queue(t, s, claim{1, false, leastShare}, func(mine *turn) { third <- mine })
+	assert.Empty(t, third)
+	turns[1].done()
+	(<-third).done()
+}
+
+func TestWhoHasAllOfTheMachineSharesItWithNobody(t *testing.T) {
+	for _, wanted := range []claim{{1, true, wholeCore}, {1, false, 2 * wholeCore}} {
+		s := &slots{size: 2 * wholeCore}
+		first := &turn{slots: s}
+		require.NoError(t, first.next(t.Context(), wanted))
+		assert.False(t, first.shared())
+		second := make(chan *turn, 1)
+		queue(t, s, claim{9, false, leastShare}, func(mine *turn) { second <- mine })
+		assert.Empty(t, second, "not even with one that sleeps")
+		first.done()
+		has := <-second
+		assert.True(t, has.shared())
+		has.done()
+	}
 }
 
 func TestShareOf(t *testing.T) {
@@ -122,5 +186,5 @@ func TestAWaiterThatGivesUpBlocksNobody(t *testing.T) {
 	first.done()
 	require.NoError(t, patient.next(t.Context(), claim{1, false, wholeCore}))
 	patient.done()
-	assert.Zero(t, s.used)
+	assert.Empty(t, s.running)
 }
