@@ -39,13 +39,15 @@ bench:
 	$(GO) test -tags integration -run '^$$' -bench . -skip Sink -benchtime 1x -timeout 30m ./...
 	$(GO) test -run '^$$' -bench Sink -benchtime 20x ./matrix/endpoint/peer
 
-# The long forms: a hundred kills of runners, endpoints and wardens on the host, a
+# The long forms: the default variants' published verdicts by as many attempts as a
+# run makes, a hundred kills of runners, endpoints and wardens on the host, a
 # hundred of runners, containers and the way to the engine in docker, and fuzzing of
 # everything that is read of a client, a warden, an endpoint, a target or a
 # stranger's results, one fuzz target after the other, each for SOAK; make test
 # runs them on their seeds alone. What one finds is left in its testdata/fuzz, for
 # the next make test, and the others still get their turn.
 soak: setup-test
+	ZMQMATRIX_SOAK=1 $(GO) test -tags integration -run PublishedResultsHold -timeout 120m .
 	ZMQMATRIX_SOAK=1 $(GO) test -tags integration -run Chaos -timeout 120m ./ci
 	@failed=; for found in $$(grep -o '^func Fuzz[A-Za-z]*' $$(git ls-files '*_test.go') | sed 's/:func /:/'); do \
 		package=./$$(dirname $${found%%:*}) target=$${found##*:}; echo "$$package $$target"; \
