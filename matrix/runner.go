@@ -380,7 +380,7 @@ func (r *run) negativeControl(ctx context.Context, client *client) error {
 			if err != nil {
 				return err
 			}
-			if verdict, err = begun.decide(ctx, 0); err != nil {
+			if verdict, _, err = begun.decide(ctx, 0, toTheEnd); err != nil {
 				return err
 			}
 		}
@@ -455,13 +455,16 @@ func groupOf(cell Cell) string {
 	return group
 }
 
-// group has a client's cells of one group decided. What passes is looked at
-// again if another feature of the group turns out to be unsound.
+// group has a client's cells of one group decided. The attempts that need the
+// machine to themselves are put off, so that the others are stopped for them once.
+// What passes is looked at again if another feature of the group turns out to be
+// unsound.
 func (r *run) group(ctx context.Context, client *client, account *ClientAccount, cells []Cell) error {
 	begun := make([]*cellRun, len(cells)) // nil: not attempted
 	doubts := make([]Doubt, len(cells))
 	verdicts := make([]Verdict, len(cells))
 	wentWrong := map[string]bool{} // features with a technique that did
+	var putOff []int               // places of cells
 	for i, cell := range cells {
 		unattempted := false
 		if verdicts[i], unattempted = account.unattempted(cell); unattempted {
@@ -477,12 +480,23 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 		if begun[i], err = r.begin(ctx, client, account, cell); err != nil {
 			return err
 		}
-		if verdicts[i], err = begun[i].decide(ctx, doubts[i]); err != nil {
+		decided := false
+		if verdicts[i], decided, err = begun[i].decide(ctx, doubts[i], inCompany); err != nil {
 			return err
 		}
-		switch verdicts[i].Outcome {
-		case Crash, Hang, Fail, Flaky:
+		if !decided {
+			putOff = append(putOff, i)
+		}
+		if begun[i].wrong {
 			wentWrong[cell.Feature] = true
+		}
+	}
+	for _, stretch := range []stretch{byItself, toTheEnd} {
+		for _, i := range putOff {
+			var err error
+			if verdicts[i], _, err = begun[i].decide(ctx, doubts[i], stretch); err != nil {
+				return err
+			}
 		}
 	}
 	if unsound(verdicts, begun) {
@@ -491,7 +505,7 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 				continue
 			}
 			var err error
-			if verdicts[i], err = begun[i].decide(ctx, doubts[i]|DoubtGroup); err != nil {
+			if verdicts[i], _, err = begun[i].decide(ctx, doubts[i]|DoubtGroup, toTheEnd); err != nil {
 				return err
 			}
 		}
@@ -640,14 +654,30 @@ func (c *cellRun) judged(doubt Doubt) Decision {
 	return Decide(c.feature, c.cell, c.findings, c.repeat, doubt)
 }
 
-// decide has the cell attempted until it is decided. It may be called again,
-// when there is more doubt.
-func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err error) {
+// stretch is how far a cell is attempted at once.
+type stretch int
+
+const (
+	toTheEnd  stretch = iota
+	inCompany         // up to an attempt that needs the machine to itself
+	byItself          // as long as they do
+)
+
+// decide has the cell attempted until it is decided, or to the end of the stretch.
+// It may be called again, for the next one or when there is more doubt.
+func (c *cellRun) decide(ctx context.Context, doubt Doubt, stretch stretch) (verdict Verdict, decided bool, err error) {
 	if c.lost != nil {
-		return Verdict{Cell: c.cell, Outcome: Error, Reason: c.lost.Error()}, nil
+		return Verdict{Cell: c.cell, Outcome: Error, Reason: c.lost.Error()}, true, nil
 	}
 	decision := c.judged(doubt)
 	for decision.More || decision.Dossier && !c.hasDossier {
+		// What goes wrong where timing matters is tried again with the machine to
+		// itself, and so is what did not end in time, until it went wrong so: others
+		// need not wait for what is no fault of theirs.
+		alone := len(c.earlier) == 0 && (c.hung && !c.hungAlone || c.wrong && c.feature.Timing && !c.wrongAlone)
+		if stretch == inCompany && alone || stretch == byItself && !alone {
+			return Verdict{}, false, nil
+		}
 		c.number++
 		traced := !decision.More
 		var attempt Attempt
@@ -663,15 +693,11 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err
 				err = c.append(Line{Type: LineAttempt, Attempt: &attempt})
 			}
 		} else {
-			// What goes wrong where timing matters is tried again with the
-			// machine to itself, and so is what did not end in time, until it
-			// went wrong so: others need not wait for what is no fault of theirs.
-			alone := c.hung && !c.hungAlone || c.wrong && c.feature.Timing && !c.wrongAlone
 			if c.Parallel > 0 {
 				c.share = wholeCore
 			}
-			if err = c.client.turn.next(ctx, claim{c.urgency(c.client.PlannedClient), alone, c.share}); err != nil {
-				return Verdict{}, err
+			if err = c.client.turn.next(ctx, claim{c.urgency(c.client.PlannedClient), alone, c.share, c.slowest}); err != nil {
+				return Verdict{}, false, err
 			}
 			c.observe(Event{Kind: EventAttempting, Cell: c.cell})
 			attempt = Attempt{Number: c.number, Key: c.key, Traced: traced, HungAlone: c.hungAlone}
@@ -680,12 +706,12 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err
 				bounds = bounds.within(traceStart + traceFactor*c.slowest)
 			}
 			if attempt, err = c.attempt(ctx, c.client, c.feature, c.cell, bounds, attempt, c.account.Trusted); err != nil {
-				return Verdict{}, err
+				return Verdict{}, false, err
 			}
 			err = c.append(Line{Type: LineAttempt, Attempt: &attempt})
 		}
 		if err != nil {
-			return Verdict{}, err
+			return Verdict{}, false, err
 		}
 		c.observe(Event{Kind: EventAttempt, Cell: c.cell, Attempt: &attempt})
 		c.share = shareOf(attempt.Evidence.Account)
@@ -719,7 +745,7 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt) (verdict Verdict, err
 		c.mu.Unlock()
 		c.counted, c.wereReused = len(c.findings), c.reused
 	}
-	return verdict, nil
+	return verdict, true, nil
 }
 
 // conclude gives the verdict its layer, records it and remembers what others

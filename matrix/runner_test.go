@@ -685,6 +685,37 @@ func TestATimingDependentCellThatGoesWrongHasTheMachineToItself(t *testing.T) {
 	assert.Equal(t, 11, record.verdicts()["a@one/raw/g/thread/plain"].Attempts)
 }
 
+// The others are stopped once for what of a group must be alone, which comes when
+// all else of it has been attempted.
+func TestAttemptsThatMustBeAloneArePutOff(t *testing.T) {
+	_, record := runAll(t, fake.Script{Cores: 2, Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+		if attempt.Feature == "g/thread" && attempt.Client.String() == "a@one/raw" {
+			return fake.Dies(attempt, "SIGSEGV"), nil
+		}
+		return fake.Passing(ctx, attempt)
+	}})
+	var order []string
+	for _, attempt := range record.attempts() {
+		if cell := attempt.Evidence.Cell; cell.Client().String() == "a@one/raw" && attempt.Number <= 3 && !attempt.Traced {
+			order = append(order, fmt.Sprintf("%s %s %d %t", cell.Feature, cell.Technique, attempt.Number, attempt.Shared))
+		}
+	}
+	assert.Equal(t, []string{
+		"g/simple plain 1 true",
+		"g/thread plain 1 true", "g/thread mended 1 true",
+		"g/thread plain 2 false", "g/thread mended 2 false",
+		"g/thread plain 3 true", "g/thread mended 3 true",
+		// In doubt for the company of its group, and then the next group.
+		"g/simple plain 2 true", "g/simple plain 3 true",
+		"h/lane plain 1 true",
+	}, order)
+	for _, technique := range []string{"plain", "mended"} {
+		verdict := record.verdicts()["a@one/raw/g/thread/"+technique]
+		assert.Equal(t, matrix.Crash, verdict.Outcome)
+		assert.Equal(t, 11, verdict.Attempts)
+	}
+}
+
 // A hang that comes of the company is none: it does not count, until one alone
 // shows that it is no such. What sleeps is not kept from running by others, and
 // need not be alone; but once is no proof of it either.

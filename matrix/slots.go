@@ -24,13 +24,15 @@ type slots struct {
 type turn struct {
 	slots *slots
 	claim // what is held
+	given time.Time
 }
 
 // claim is what an attempt needs of the machine.
 type claim struct {
 	urgency time.Duration
-	alone   bool // nothing else is to be under way
-	share   int  // hundredths of a core
+	alone   bool          // nothing else is to be under way
+	share   int           // hundredths of a core
+	takes   time.Duration // what the last one like it took, 0 if not known
 }
 
 // A core's worth, and the least that an attempt is taken to need: one that sleeps
@@ -39,6 +41,9 @@ const (
 	wholeCore  = 100
 	leastShare = 25
 )
+
+// soon is how long cores may be kept idle for one that wants the machine alone.
+const soon = 5 * time.Second
 
 // shareOf is what an attempt like this one needs: the CPU time that it took of
 // the time that it took. Past one core it is a number of cores, the nearest:
@@ -115,27 +120,46 @@ func (s *slots) hand() {
 			return
 		}
 		s.waiting = slices.DeleteFunc(s.waiting, func(w *waiter) bool { return w == chosen })
-		chosen.turn.claim = chosen.claim
+		chosen.turn.claim, chosen.turn.given = chosen.claim, time.Now()
 		s.running = append(s.running, chosen.turn)
 		close(chosen.ready)
 	}
 }
 
-// choose returns who is let in next, nil if nobody is. Who is there no room for
-// keeps out those less urgent, who might be followed by others for ever; but not
-// while it waits for a more urgent one, whatever others do meanwhile. The caller
-// holds mu.
+// choose returns who is let in next, nil if nobody is. The caller holds mu.
+//
+// Who wants the machine alone comes first, once the others have given it up, which
+// is asked of them only if they soon will: cores that wait for one that hangs are
+// lost. Of the rest, who is there no room for keeps out those less urgent, who might
+// be followed by others for ever; but not while it waits for a more urgent one,
+// whatever others do meanwhile.
 func (s *slots) choose() *waiter {
 	slices.SortStableFunc(s.waiting, func(a, b *waiter) int { return cmp.Compare(b.urgency, a.urgency) })
 	for _, candidate := range s.waiting {
-		if s.room(candidate.claim) {
+		switch {
+		case !candidate.alone:
+		case len(s.running) == 0:
 			return candidate
+		case s.soonOver():
+			return nil
 		}
-		if !slices.ContainsFunc(s.running, func(t *turn) bool { return t.urgency > candidate.urgency }) {
+	}
+	for _, candidate := range s.waiting {
+		switch {
+		case candidate.alone:
+		case s.room(candidate.claim):
+			return candidate
+		case !slices.ContainsFunc(s.running, func(t *turn) bool { return t.urgency > candidate.urgency }):
 			return nil
 		}
 	}
 	return nil
+}
+
+// soonOver reports whether all that is under way is likely to end before long. The
+// caller holds mu.
+func (s *slots) soonOver() bool {
+	return !slices.ContainsFunc(s.running, func(t *turn) bool { return time.Until(t.given.Add(t.takes)) > soon })
 }
 
 // held lists what is held. The caller holds mu.
