@@ -45,7 +45,9 @@ func TestMain(m *testing.M) {
 //	FAKE_ANSWERS="PREFIX=ANSWER …"  how attempts end, by the beginning of
 //	                       TARGET/BINDING/GROUP/FEATURE/TECHNIQUE: fail,
 //	                       crash, garbage, escape, error, unavailable, late-pass,
-//	                       fickle (every other time it fails)
+//	                       fickle (every other time it fails), undefined
+//	                       (it fails, and every other time it crashes; a trace
+//	                       is no time)
 func fakeHouse(env func(string) string) *house {
 	version := env("FAKE_VERSION")
 	if version == "" {
@@ -160,7 +162,7 @@ func fakeScript(env func(string) string) fake.Script {
 				}
 			}
 			done := matrix.Closing{Type: matrix.ClosingDone}
-			switch answerOf(cell.String()) {
+			switch how := answerOf(cell.String()); how {
 			case "fail":
 				return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "errno 11", Condition: "zmq-error"}), nil
 			case "crash":
@@ -175,13 +177,22 @@ func fakeScript(env func(string) string) fake.Script {
 				return answer, nil
 			case "error":
 				return fake.Answer{}, errors.New("the warden does not answer")
-			case "fickle":
-				const failsNext = "fails-next"
-				if os.Remove(failsNext) == nil {
-					return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "not today"}), nil
+			case "fickle", "undefined":
+				const otherNext = "other-next"
+				if attempt.Task.Trace {
+					return fake.Dies(attempt, "SIGSEGV"), nil
 				}
-				if err := os.WriteFile(failsNext, nil, 0o644); err != nil {
-					return fake.Answer{}, err
+				other := os.Remove(otherNext) == nil
+				if !other {
+					if err := os.WriteFile(otherNext, nil, 0o644); err != nil {
+						return fake.Answer{}, err
+					}
+				}
+				switch {
+				case other && how == "undefined":
+					return fake.Dies(attempt, "SIGSEGV"), nil
+				case other || how == "undefined":
+					return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "not today"}), nil
 				}
 			}
 			return fake.Says(attempt, done), nil

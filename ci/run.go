@@ -33,7 +33,7 @@ type runCommand struct {
 	Durations string `help:"What plan --shards --json printed, for every machine to cut the plan alike; or a record.jsonl or published.json, to cut it by. Without it, by results/published/latest.json." placeholder:"FILE" type:"path"`
 	Resume    string `help:"Go on with an unfinished run: its name, or last. What was selected, it knows." placeholder:"RUN"`
 	// RepeatRun is about whole runs, Repeat about attempts within one.
-	RepeatRun int  `help:"Make N whole runs, each afresh, and report the verdicts on which they differ." placeholder:"N"`
+	RepeatRun int  `help:"Make N whole runs, each afresh, and report the verdicts on which they differ; how an unsound cell ended may differ by chance." placeholder:"N"`
 	Fresh     bool `help:"Reuse no attempt of an earlier run. A run that began so goes on so."`
 	Publish   bool `help:"Write results/published, the README's table and an entry of results/history, if the run is complete, without a selection, and its controls are right."`
 }
@@ -74,7 +74,7 @@ func (c *runCommand) Run(s *session) error {
 // otherwise than well ends it.
 func (c *runCommand) repeatRun(s *session) error {
 	c.Fresh = true
-	var made []history.Snapshot
+	var made []history.Sample
 	for range c.RepeatRun {
 		run, err := c.once(s)
 		if err != nil {
@@ -84,7 +84,11 @@ func (c *runCommand) repeatRun(s *session) error {
 		if err != nil {
 			return fmt.Errorf("reading run %s again: %w", run.Header.Run, err)
 		}
-		made = append(made, history.SnapshotOf(published))
+		sample, err := history.SampleOf(run.RecordPath(), published)
+		if err != nil {
+			return fmt.Errorf("reading run %s again: %w", run.Header.Run, err)
+		}
+		made = append(made, sample)
 	}
 	differences := history.Disagreements(made...)
 	if s.json {
@@ -98,15 +102,23 @@ func (c *runCommand) repeatRun(s *session) error {
 			return fmt.Errorf("writing events to standard output: %w", broken)
 		}
 	}
-	if len(differences) == 0 {
-		fmt.Fprintf(s.err, "%s agree on every verdict\n", count(len(made), "run", "runs"))
+	var differ, chance []string
+	for _, difference := range differences {
+		if difference.Chance {
+			chance = append(chance, "  "+difference.Text())
+		} else {
+			differ = append(differ, "  "+difference.Text())
+		}
+	}
+	runs := count(len(made), "run", "runs")
+	if len(chance) > 0 {
+		fmt.Fprintf(s.err, "%s found these cells unsound, in proportions that chance explains:\n%s\n", runs, strings.Join(chance, "\n"))
+	}
+	if len(differ) == 0 {
+		fmt.Fprintf(s.err, "%s agree on every verdict\n", runs)
 		return nil
 	}
-	var lines []string
-	for _, difference := range differences {
-		lines = append(lines, "  "+difference.Text())
-	}
-	return &exitError{exitUnexpected, fmt.Errorf("%d runs differ on %s\n%s", len(made), count(len(differences), "verdict", "verdicts"), strings.Join(lines, "\n"))}
+	return &exitError{exitUnexpected, fmt.Errorf("%s differ on %s\n%s", runs, count(len(differ), "verdict", "verdicts"), strings.Join(differ, "\n"))}
 }
 
 // once makes one whole run.

@@ -158,11 +158,12 @@ func TestRunsDisagree(t *testing.T) {
 		return cell
 	}
 	same := cell("g/same", matrix.Pass, "", 1, 1)
-	first := SnapshotOf(runNamed(1, same, cell("g/rate", matrix.Flaky, "runtime", 19, 20), cell("g/outcome", matrix.Pass, "", 11, 11), cell("g/layer", matrix.Fail, "runtime", 0, 3)))
-	second := SnapshotOf(runNamed(2, same, cell("g/rate", matrix.Flaky, "runtime", 3, 20), cell("g/outcome", matrix.Flaky, "runtime", 19, 20), cell("g/layer", matrix.Fail, "", 0, 3), cell("g/new", matrix.Pass, "", 1, 1)))
+	first := Sample{Snapshot: SnapshotOf(runNamed(1, same, cell("g/rate", matrix.Flaky, "runtime", 19, 20), cell("g/outcome", matrix.Pass, "", 11, 11), cell("g/layer", matrix.Fail, "runtime", 0, 3)))}
+	second := Sample{Snapshot: SnapshotOf(runNamed(2, same, cell("g/rate", matrix.Flaky, "runtime", 3, 20), cell("g/outcome", matrix.Flaky, "runtime", 19, 20), cell("g/layer", matrix.Fail, "", 0, 3), cell("g/new", matrix.Pass, "", 1, 1)))}
 
 	var texts []string
 	for _, disagreement := range Disagreements(first, second, first) {
+		assert.False(t, disagreement.Chance)
 		texts = append(texts, disagreement.Text())
 	}
 	assert.Equal(t, []string{
@@ -173,6 +174,50 @@ func TestRunsDisagree(t *testing.T) {
 	assert.Empty(t, Disagreements(first, first, first))
 	assert.Empty(t, Disagreements(first))
 	assert.Empty(t, Disagreements())
+}
+
+// Where a cell is unsound in every run, the way in which it ended may be chance.
+// Nothing else may.
+func TestWhatChanceExplains(t *testing.T) {
+	type ended = map[matrix.Outcome]int
+	for name, test := range map[string]struct {
+		before, after           matrix.Outcome
+		beforeEnded, afterEnded ended
+		layer                   matrix.Layer // after
+		want                    bool
+	}{
+		"one pass in twenty":          {matrix.Crash, matrix.Flaky, ended{matrix.Crash: 11}, ended{matrix.Crash: 19, matrix.Pass: 1}, "runtime", true},
+		"the other most frequent":     {matrix.Fail, matrix.Crash, ended{matrix.Fail: 6, matrix.Crash: 5}, ended{matrix.Fail: 4, matrix.Crash: 7}, "runtime", true},
+		"too few to tell":             {matrix.Fail, matrix.Crash, ended{matrix.Fail: 3}, ended{matrix.Crash: 3}, "runtime", true},
+		"it always ends otherwise":    {matrix.Fail, matrix.Crash, ended{matrix.Fail: 11}, ended{matrix.Crash: 11}, "runtime", false},
+		"it nearly always passes":     {matrix.Crash, matrix.Flaky, ended{matrix.Crash: 11}, ended{matrix.Crash: 1, matrix.Pass: 19}, "runtime", false},
+		"another layer":               {matrix.Fail, matrix.Crash, ended{matrix.Fail: 6, matrix.Crash: 5}, ended{matrix.Fail: 4, matrix.Crash: 7}, "binding", false},
+		"a pass is a statement":       {matrix.Pass, matrix.Flaky, ended{matrix.Pass: 11}, ended{matrix.Pass: 19, matrix.Crash: 1}, "runtime", false},
+		"unsupported is, too":         {matrix.Unsupported, matrix.Crash, ended{matrix.Unsupported: 1}, ended{matrix.Crash: 3}, "runtime", false},
+		"an error says nothing":       {matrix.Crash, matrix.Error, ended{matrix.Crash: 3}, ended{matrix.Error: 3}, "runtime", false},
+		"attempts that are not there": {matrix.Fail, matrix.Crash, nil, ended{matrix.Crash: 3}, "runtime", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sample := func(day int, outcome matrix.Outcome, layer matrix.Layer, endings ended) Sample {
+				cell := cellOf("g/f", outcome)
+				cell.Layer = layer
+				return Sample{SnapshotOf(runNamed(day, cell)), map[matrix.Cell]map[matrix.Outcome]int{cell.Key(): endings}}
+			}
+			found := Disagreements(sample(1, test.before, "runtime", test.beforeEnded), sample(2, test.after, test.layer, test.afterEnded))
+			require.Len(t, found, 1)
+			assert.Equal(t, test.want, found[0].Chance)
+			if test.after != matrix.Error {
+				assert.Equal(t, test.afterEnded, found[0].Verdicts[1].Endings)
+			}
+		})
+	}
+}
+
+func TestFishersExactTest(t *testing.T) {
+	// His tea, and all against none.
+	assert.InDelta(t, 0.4857, fisher(3, 4, 1, 4), 1e-4)
+	assert.InDelta(t, 2.0/705432, fisher(11, 11, 0, 11), 1e-12)
+	assert.InDelta(t, 1, fisher(0, 3, 0, 20), 1e-6)
 }
 
 func TestChangesOfACellOverTime(t *testing.T) {
