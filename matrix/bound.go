@@ -13,7 +13,7 @@ type Bound struct {
 	// took longest, and Chain what they took.
 	Longest string        `json:"longest"`
 	Chain   time.Duration `json:"chain"`
-	CPU     time.Duration `json:"cpu"` // of all attempts' processes
+	CPU     time.Duration `json:"cpu"` // of all attempts: their processes, wardens and debuggers
 	Cores   int           `json:"cores"`
 }
 

@@ -850,7 +850,7 @@ func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell
 	}
 	attempt.Duration = time.Since(attempt.Started)
 	account := attempt.Evidence.Account
-	r.spent(client.Client(), attempt.Duration, account.User+account.System)
+	r.spent(client.Client(), attempt.Duration, account.User+account.System+account.Supervision)
 	attempt.Finding = Conclude(feature, trusted, attempt.Evidence)
 	return attempt, nil
 }

@@ -775,12 +775,12 @@ func TestAHangBesideOthersIsTriedAgain(t *testing.T) {
 func TestTheFooterHasTheLowerBound(t *testing.T) {
 	footer, _ := runAll(t, fake.Script{Cores: 2, Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
 		answer, err := fake.Passing(ctx, attempt)
-		answer.Account.User, answer.Account.System = 3*time.Second, time.Second
+		answer.Account.User, answer.Account.System, answer.Account.Supervision = 3*time.Second, time.Second, 2*time.Second
 		return answer, err
 	}})
 	require.NotNil(t, footer.Bound)
 	attempts := footer.Attempts + 6 // the negative probes
-	assert.Equal(t, time.Duration(attempts)*4*time.Second, footer.Bound.CPU)
+	assert.Equal(t, time.Duration(attempts)*6*time.Second, footer.Bound.CPU)
 	assert.Equal(t, footer.Bound.CPU/2, footer.Bound.Lower, "the fake's wall time is nothing against that")
 	assert.Equal(t, 2, footer.Bound.Cores)
 	assert.InDelta(t, footer.Bound.Wall.Seconds()/footer.Bound.Lower.Seconds(), footer.Bound.Ratio, 1e-9)

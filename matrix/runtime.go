@@ -97,12 +97,15 @@ const (
 
 // Account is the warden's word on one attempt.
 type Account struct {
-	Ending       Ending        `json:"ending"`
-	Code         int           `json:"code"`             // exit code when Exited
-	Signal       string        `json:"signal,omitempty"` // "SIGSEGV" when Signaled
-	Wall         time.Duration `json:"wall"`
-	User         time.Duration `json:"user"`
-	System       time.Duration `json:"system"`
+	Ending Ending        `json:"ending"`
+	Code   int           `json:"code"`             // exit code when Exited
+	Signal string        `json:"signal,omitempty"` // "SIGSEGV" when Signaled
+	Wall   time.Duration `json:"wall"`
+	User   time.Duration `json:"user"`
+	System time.Duration `json:"system"`
+	// Supervision is the CPU time of the warden and its debugger meanwhile: with
+	// User and System what the attempt took of the machine.
+	Supervision  time.Duration `json:"supervision,omitempty"`
 	PeakRSS      int64         `json:"peak_rss"`              // bytes, highest resident size of the probe process
 	BaselineRSS  int64         `json:"baseline_rss"`          // bytes, resident size when the first line of output came; 0 if none came
 	Stdout       []byte        `json:"-"`                     // the report, as it was printed

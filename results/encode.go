@@ -302,6 +302,7 @@ func appendAccount(b []byte, account *matrix.Account) ([]byte, error) {
 	b = putNumber(b, "wall", account.Wall)
 	b = putNumber(b, "user", account.User)
 	b = putNumber(b, "system", account.System)
+	b = putOptionalNumber(b, "supervision", account.Supervision)
 	b = putNumber(b, "peak_rss", account.PeakRSS)
 	b = putNumber(b, "baseline_rss", account.BaselineRSS)
 	if len(account.Stderr) > 0 {

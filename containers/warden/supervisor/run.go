@@ -83,7 +83,7 @@ func run(desk *desk, request warden.Request, send func(warden.CoreChunk) error) 
 		}
 	}()
 	p := &probe{request: request, scratch: scratch, desk: desk}
-	counter := readOOMKills()
+	counter, before := readOOMKills(), spent()
 	if err := p.start(); err != nil {
 		return nil, err
 	}
@@ -127,7 +127,20 @@ func run(desk *desk, request warden.Request, send func(warden.CoreChunk) error) 
 	if request.Core && status.Signaled() {
 		account.CoreMissing = sendCore(scratch, status, send)
 	}
+	account.Supervision = max(0, spent()-before-account.User-account.System)
 	return account, nil
+}
+
+// spent is the CPU time of this process and all that it has reaped.
+func spent() time.Duration {
+	var total int64
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var usage unix.Rusage
+		// It fails for nothing but a wrong argument.
+		_ = unix.Getrusage(who, &usage)
+		total += usage.Utime.Nano() + usage.Stime.Nano()
+	}
+	return time.Duration(total)
 }
 
 // conclude says how the probe ended: by the bound that it broke, else by its

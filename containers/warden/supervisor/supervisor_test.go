@@ -263,6 +263,7 @@ func TestWallLimit(t *testing.T) {
 			assert.Empty(t, account.Signal)
 			assert.GreaterOrEqual(t, account.Wall, ask.Bounds.Wall)
 			assert.Less(t, account.Wall, 10*time.Second, "the debugger's time is not the probe's")
+			assert.Greater(t, account.Supervision, 5*time.Millisecond, "a debugger takes more to begin")
 			require.NotNil(t, account.Dossier)
 			assert.Empty(t, account.Dossier.Missing)
 			assert.Contains(t, account.Dossier.Backtrace, "main")
