@@ -431,6 +431,11 @@ func TestTheActionHandsInputsOnAsTheyAre(t *testing.T) {
 			r.inputs["merge"] = folder
 			r.run(t, "Measure")
 			assert.Equal(t, [][]string{{"merge", "--to=" + r.in("out/published.json"), "./" + folder + "/$(touch pwned)/published.json", "./" + folder + "/a b/published.json"}}, r.calls(t, "zmqmatrix"))
+			// The one artifact of a plan that is not divided has no folder of its own.
+			alone := folder + "/a b"
+			r.inputs["merge"] = alone
+			r.run(t, "Measure")
+			assert.Equal(t, [][]string{{"merge", "--to=" + r.in("out/published.json"), "./" + alone + "/published.json"}}, r.calls(t, "zmqmatrix"))
 
 			// To the gate.
 			r.outputs["measure"] = map[string]string{"folder": r.in("out"), "results": odd}

@@ -52,7 +52,7 @@ var provesNothing = []struct {
 		"a key that no judge reads"},
 
 	// What the warden measured.
-	{`.*`, `account\.(wall|user|system)`, `.*`,
+	{`.*`, `account\.(wall|user|system|supervision)`, `.*`,
 		"its bounds are the warden's, which says so by the ending"},
 	{`.*`, `account\.(stderr|stderr_lost|dossier.*)`, `.*`,
 		"free text, and what is known of a crash that was none"},
