@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/zmqmatrix/zmqmatrix/ci/report"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
@@ -340,13 +341,19 @@ func (c *gateCommand) annotate(s *session, commands string) {
 	s.print("%s", commands)
 }
 
-// inRepository is a file's name relative to the workflow's checkout, or to the
-// working directory outside of one; "" if it is not in there.
+// inRepository is a file's name in its repository, where that is checked out in a
+// folder of the workflow's; else it is relative to the latter, or to the working
+// directory outside of a workflow; "" if it is not in there.
 func inRepository(file string) string {
-	root := cmp.Or(os.Getenv(workspaceVariable), ".")
-	relative, err := filepath.Rel(absolute(root), absolute(file))
+	root := absolute(cmp.Or(os.Getenv(workspaceVariable), "."))
+	relative, err := filepath.Rel(root, absolute(file))
 	if file == "" || err != nil || !filepath.IsLocal(relative) {
 		return ""
+	}
+	for folder := filepath.Dir(relative); folder != "."; folder = filepath.Dir(folder) {
+		if _, err := os.Lstat(filepath.Join(root, folder, ".git")); err == nil {
+			return filepath.ToSlash(strings.TrimPrefix(relative, folder+string(filepath.Separator)))
+		}
 	}
 	return filepath.ToSlash(relative)
 }

@@ -71,6 +71,11 @@ func TestAFileIsNamedAsTheRepositoryHasIt(t *testing.T) {
 	assert.Equal(t, "sub/e.yaml", inRepository(filepath.Join(root, "sub", "e.yaml")))
 	assert.Empty(t, inRepository("../../e.yaml"))
 	assert.Empty(t, inRepository(""))
+	// The reusable workflow checks the caller out into a folder.
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "checkout", ".git"), 0o755))
+	assert.Equal(t, "e.yaml", inRepository("../checkout/e.yaml"))
+	assert.Equal(t, "a/b/e.yaml", inRepository("../checkout/a/b/e.yaml"))
+	assert.Equal(t, "sub/e.yaml", inRepository("e.yaml"))
 	t.Setenv(workspaceVariable, "")
 	assert.Equal(t, "e.yaml", inRepository("e.yaml"), "outside of a workflow, from here on")
 }

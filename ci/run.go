@@ -111,11 +111,13 @@ func (c *runCommand) repeatRun(s *session) error {
 		}
 	}
 	runs := count(len(made), "run", "runs")
+	all := "every verdict"
 	if len(chance) > 0 {
-		fmt.Fprintf(s.err, "%s found these cells unsound, in proportions that chance explains:\n%s\n", runs, strings.Join(chance, "\n"))
+		fmt.Fprintf(s.err, "%s found these cells unsound, each in ways that chance may explain:\n%s\n", runs, strings.Join(chance, "\n"))
+		all = "every other verdict"
 	}
 	if len(differ) == 0 {
-		fmt.Fprintf(s.err, "%s agree on every verdict\n", runs)
+		fmt.Fprintf(s.err, "%s agree on %s\n", runs, all)
 		return nil
 	}
 	return &exitError{exitUnexpected, fmt.Errorf("%s differ on %s\n%s", runs, count(len(differ), "verdict", "verdicts"), strings.Join(differ, "\n"))}

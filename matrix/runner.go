@@ -491,10 +491,10 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 			wentWrong[cell.Feature] = true
 		}
 	}
-	for _, stretch := range []stretch{byItself, toTheEnd} {
+	for _, far := range []stretch{byItself, toTheEnd} {
 		for _, i := range putOff {
 			var err error
-			if verdicts[i], _, err = begun[i].decide(ctx, doubts[i], stretch); err != nil {
+			if verdicts[i], _, err = begun[i].decide(ctx, doubts[i], far); err != nil {
 				return err
 			}
 		}
@@ -607,7 +607,8 @@ type cellRun struct {
 	slowest             time.Duration
 	reused, traces      int
 	hasDossier          bool
-	share               int  // of an attempt, as the last one took
+	share               int // of an attempt, as the last one took
+	took                time.Duration
 	wrong, hung         bool // as long as company may be the cause
 	wrongAlone          bool // it is not
 	disturbed           bool // a hang was put down to company
@@ -665,7 +666,7 @@ const (
 
 // decide has the cell attempted until it is decided, or to the end of the stretch.
 // It may be called again, for the next one or when there is more doubt.
-func (c *cellRun) decide(ctx context.Context, doubt Doubt, stretch stretch) (verdict Verdict, decided bool, err error) {
+func (c *cellRun) decide(ctx context.Context, doubt Doubt, far stretch) (verdict Verdict, decided bool, err error) {
 	if c.lost != nil {
 		return Verdict{Cell: c.cell, Outcome: Error, Reason: c.lost.Error()}, true, nil
 	}
@@ -675,7 +676,7 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt, stretch stretch) (ver
 		// itself, and so is what did not end in time, until it went wrong so: others
 		// need not wait for what is no fault of theirs.
 		alone := len(c.earlier) == 0 && (c.hung && !c.hungAlone || c.wrong && c.feature.Timing && !c.wrongAlone)
-		if stretch == inCompany && alone || stretch == byItself && !alone {
+		if far == inCompany && alone || far == byItself && !alone {
 			return Verdict{}, false, nil
 		}
 		c.number++
@@ -696,7 +697,7 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt, stretch stretch) (ver
 			if c.Parallel > 0 {
 				c.share = wholeCore
 			}
-			if err = c.client.turn.next(ctx, claim{c.urgency(c.client.PlannedClient), alone, c.share, c.slowest}); err != nil {
+			if err = c.client.turn.next(ctx, claim{c.urgency(c.client.PlannedClient), alone, c.share, c.took}); err != nil {
 				return Verdict{}, false, err
 			}
 			c.observe(Event{Kind: EventAttempting, Cell: c.cell})
@@ -714,7 +715,7 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt, stretch stretch) (ver
 			return Verdict{}, false, err
 		}
 		c.observe(Event{Kind: EventAttempt, Cell: c.cell, Attempt: &attempt})
-		c.share = shareOf(attempt.Evidence.Account)
+		c.share, c.took = shareOf(attempt.Evidence.Account), attempt.Duration
 		if attempt.Traced {
 			c.traces++
 			dossier := attempt.Evidence.Account.Dossier

@@ -568,6 +568,13 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, footer.Reused)
 	})
+	t.Run("another confinement", func(t *testing.T) {
+		options := options(t, fake.Script{Confinement: "new"}, &memory{})
+		options.Prior = prior{first.attempts(), "run0"}
+		footer, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		assert.Zero(t, footer.Reused)
+	})
 	t.Run("another grant", func(t *testing.T) {
 		second := &memory{}
 		options := options(t, fake.Script{}, second)

@@ -25,6 +25,7 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/containers/images"
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden"
+	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/matrix/endpoint"
 )
@@ -98,10 +99,7 @@ func New(ctx context.Context, options Options) (*Runtime, error) {
 		images: images.NewMaker(&images.Maker{
 			Engine: engine, Root: root, CacheDir: cache, Parallel: engine.info.NCPU, Log: log, StaleArchive: options.StaleArchive,
 			Sources: options.Sources,
-			Warden: func(ctx context.Context) (string, error) {
-				program, err := warden.Build(ctx, root, cache)
-				return program.Path, err
-			},
+			Warden:  func(ctx context.Context) (gobuild.Program, error) { return warden.Build(ctx, root, cache) },
 		}),
 	}
 	runtime.greet = func(ctx context.Context, streams io.ReadWriteCloser) (supervisor, error) {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/zmqmatrix/zmqmatrix/containers/images"
 	"github.com/zmqmatrix/zmqmatrix/containers/warden"
+	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
@@ -70,10 +71,7 @@ func newRuntime(t testing.TB, root string) (*Runtime, *buffer) {
 	runtime, err := New(t.Context(), Options{Root: root, CacheDir: programCache(t), RunID: "test", Log: log})
 	require.NoError(t, err)
 	real := module(t)
-	runtime.images.Warden = func(ctx context.Context) (string, error) {
-		program, err := warden.Build(ctx, real, programCache(t))
-		return program.Path, err
-	}
+	runtime.images.Warden = func(ctx context.Context) (gobuild.Program, error) { return warden.Build(ctx, real, programCache(t)) }
 	t.Cleanup(func() {
 		assert.NoError(t, runtime.Close(context.Background()))
 		assertNothingLeft(t, runtime.engine.instance)

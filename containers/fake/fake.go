@@ -25,6 +25,8 @@ type Script struct {
 	Endpoint func(ctx context.Context) error
 	// Cores the environment claims; 0: 2.
 	Cores int
+	// Confinement of the environment.
+	Confinement string
 	// Digest makes a client's image digest; nil: the client's name.
 	Digest func(client matrix.Client) string
 	// Size is what every client's image has, in bytes.
@@ -80,7 +82,7 @@ func (r *Runtime) Environment(context.Context) (matrix.Environment, error) {
 	if cores == 0 {
 		cores = 2
 	}
-	return matrix.Environment{Host: "fake", Cores: cores, Engine: "fake", EndpointDigest: "fake-endpoint"}, nil
+	return matrix.Environment{Host: "fake", Cores: cores, Engine: "fake", EndpointDigest: "fake-endpoint", Confinement: r.script.Confinement}, nil
 }
 
 // StartEndpoint starts a scripted endpoint.

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
@@ -215,7 +216,7 @@ func maker(t *testing.T, engine *fakeEngine, root string) (*Maker, *bytes.Buffer
 	log := &bytes.Buffer{}
 	return NewMaker(&Maker{
 		Engine: engine, Root: root, CacheDir: t.TempDir(), Parallel: 2, Log: log,
-		Warden: func(context.Context) (string, error) { return warden, nil },
+		Warden: func(context.Context) (gobuild.Program, error) { return gobuild.Program{Path: warden}, nil },
 		bootstrap: func(ctx context.Context, engine Engine, _, tag string, _ bool) error {
 			return engine.Import(ctx, tag, strings.NewReader("root file system"), nil)
 		},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zmqmatrix/zmqmatrix/containers/release"
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
+	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
@@ -40,8 +41,8 @@ type Maker struct {
 	// Parallel bounds how many builds run at once; a build keeps a core busy.
 	Parallel int
 	Log      io.Writer // progress, a line each
-	// Warden builds the warden and returns its path.
-	Warden func(ctx context.Context) (string, error)
+	// Warden builds the warden.
+	Warden func(ctx context.Context) (gobuild.Program, error)
 	// StaleArchive accepts a copy of the Debian archive that is past its
 	// validity date. An attacker who withholds security updates looks the
 	// same, so it is for a person to say.
@@ -159,7 +160,7 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 	if err != nil {
 		return Image{}, fmt.Errorf("warden: %w", err)
 	}
-	if err := files.AddHostFile("bin/warden", warden); err != nil {
+	if err := files.AddHostFile("bin/warden", warden.Path); err != nil {
 		return Image{}, err
 	}
 	for _, file := range sortedKeys(target.Image.Go) {

@@ -42,9 +42,9 @@ type Disagreement struct {
 	// Verdicts are the cell's outcomes and rates by run, in the runs' order;
 	// empty where a run said nothing.
 	Verdicts []RunVerdict `json:"verdicts"`
-	// Chance: the cell is sound in none of the runs, and that its attempts ended in
-	// these ways so often is likely of one and the same client. What is undefined
-	// ends as it likes.
+	// Chance: the cell is sound in none of the runs, and its attempts may have ended
+	// in these ways so often in one and the same client: what is undefined ends as it
+	// likes. Three attempts of each run never show that it is another.
 	Chance bool `json:"chance,omitempty"`
 }
 
@@ -89,7 +89,7 @@ func Disagreements(runs ...Sample) []Disagreement {
 const unlikely = 0.001
 
 // chance reports whether the cell is unsound in all runs, by the same layer, and
-// chance explains in which ways its attempts ended.
+// chance may explain in which ways its attempts ended.
 func chance(cell matrix.Cell, runs []Sample) bool {
 	for i, run := range runs {
 		said := statement(run.Cells, cell)

@@ -65,3 +65,9 @@ func TestPeak(t *testing.T) {
 	assert.EqualValues(t, 3*mib, (&peak{floor: 5 * mib, sampled: 3 * mib}).highest(5*mib))
 	assert.EqualValues(t, 5*mib, (&peak{floor: 5 * mib}).highest(5*mib), "an upper bound is better than nothing")
 }
+
+func TestOnlyAStandstillIsNotCharged(t *testing.T) {
+	for late, want := range map[time.Duration]time.Duration{-time.Second: 0, 0: 0, standstill: 0, standstill + 1: standstill + 1, time.Hour: time.Hour} {
+		assert.Equal(t, want, stoodStill(late), "late by %v", late)
+	}
+}

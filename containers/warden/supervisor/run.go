@@ -322,13 +322,10 @@ func (p *probe) watch() {
 		if wall > 0 {
 			limit = min(limit, wall-p.elapsed())
 		}
+		limit = max(limit, 0)
 		asleep := time.Now()
 		p.wait(limit)
-		if late := time.Since(asleep) - limit; late > standstill {
-			// Not even a busy machine keeps a process from its turn for so long: it
-			// was stopped, and the probe may have been, too.
-			p.paused += late
-		}
+		p.paused += stoodStill(time.Since(asleep) - limit)
 		// Whatever woke us: a probe that has ended broke no bound.
 		p.reap()
 		switch {
@@ -358,6 +355,16 @@ func (p *probe) watch() {
 	}
 }
 
+// stoodStill is what of the time by which a wait was late the probe is not charged.
+// Not even a busy machine keeps a process from its turn for so long: it was stopped,
+// and the probe may have been, too.
+func stoodStill(late time.Duration) time.Duration {
+	if late <= standstill {
+		return 0
+	}
+	return late
+}
+
 // wait waits until a signal or output comes, at most for so long, and reads the
 // output.
 func (p *probe) wait(limit time.Duration) {
@@ -368,7 +375,7 @@ func (p *probe) wait(limit time.Duration) {
 			descriptors[i].Fd = -1 // which poll skips
 		}
 	}
-	p.desk.poll(descriptors, max(limit, 0))
+	p.desk.poll(descriptors, limit)
 	if descriptors[0].Revents != 0 {
 		p.stdout.read()
 	}

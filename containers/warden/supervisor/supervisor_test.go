@@ -127,22 +127,49 @@ func task(way ...string) matrix.Task {
 	}
 }
 
-// What stands still with its warden is given the time that it missed.
+// What stands still with its warden is given the time that it missed. The warden
+// alone is stopped here, from the probe's first word until one that comes when its
+// time was over.
 func TestTimeInWhichTheWardenStoodStillDoesNotCount(t *testing.T) {
 	client, process := start(t)
+	begun, late := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "late")
 	slow := task()
-	slow.Command = []string{"sh", "-c", "sleep 8"}
-	slow.Bounds.Wall = 6 * time.Second
+	slow.Command = []string{"sh", "-c", `touch "$1"; sleep 5; touch "$2"; sleep 1`, "sh", begun, late}
+	slow.Bounds.Wall = 4 * time.Second
+	var account matrix.Account
+	var err error
+	ended := make(chan struct{})
 	go func() {
-		time.Sleep(500 * time.Millisecond)
-		_ = process.Process.Signal(unix.SIGSTOP)
-		time.Sleep(7 * time.Second)
-		_ = process.Process.Signal(unix.SIGCONT)
+		defer close(ended)
+		account, err = client.Run(t.Context(), slow)
 	}()
-	account, err := client.Run(t.Context(), slow)
+	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, 3*time.Second, time.Millisecond)
+	require.NoError(t, process.Process.Signal(unix.SIGSTOP))
+	assert.Eventually(t, func() bool { _, err := os.Stat(late); return err == nil }, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, process.Process.Signal(unix.SIGCONT))
+	<-ended
 	require.NoError(t, err)
 	assert.Equal(t, matrix.Exited, account.Ending)
 	assert.Less(t, account.Wall, slow.Bounds.Wall)
+	assert.Positive(t, account.Wall)
+}
+
+// The time of a slow debugger is taken off once.
+func TestASlowDebuggerCostsTheProbeNothing(t *testing.T) {
+	gdb, err := exec.LookPath("gdb")
+	require.NoError(t, err)
+	slow := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(slow, "gdb"), []byte("#!/bin/sh\nsleep 3\nexec "+gdb+" \"$@\"\n"), 0o755))
+	client, _ := start(t, "PATH="+slow+":"+os.Getenv("PATH"))
+	ask := task("segv")
+	ask.Trace = true
+	account, err := client.Run(t.Context(), ask)
+	require.NoError(t, err)
+	assert.Equal(t, "SIGSEGV", account.Signal)
+	require.NotNil(t, account.Dossier)
+	assert.Contains(t, account.Dossier.Backtrace, "main")
+	assert.Positive(t, account.Wall)
+	assert.Less(t, account.Wall, 3*time.Second)
 }
 
 // Where all may write nothing of one probe is left to the next, be it locked.
