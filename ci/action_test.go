@@ -178,7 +178,7 @@ func TestWorkflowsAndTheActionAreSound(t *testing.T) {
 		}
 		for name, output := range read.Outputs {
 			assert.NotEmpty(t, output.Description, name)
-			assert.Regexp(t, `^\$\{\{ steps\.[a-z]+\.outputs\.[a-z-]+ \}\}$`, output.Value, name)
+			assert.Regexp(t, `^\$\{\{ steps\.[a-z]+\.outputs\.[a-z-]+(?: \|\| steps\.[a-z]+\.outputs\.[a-z-]+)? \}\}$`, output.Value, name)
 		}
 	})
 	t.Run("the workflow has the action's inputs, with the same words for the same things", func(t *testing.T) {
@@ -437,9 +437,15 @@ func TestTheActionHandsInputsOnAsTheyAre(t *testing.T) {
 			r.run(t, "Measure")
 			assert.Equal(t, [][]string{{"merge", "--to=" + r.in("out/published.json"), "./" + alone + "/published.json"}}, r.calls(t, "zmqmatrix"))
 
-			// To the gate.
-			r.outputs["measure"] = map[string]string{"folder": r.in("out"), "results": odd}
+			// To the gate, before and after.
 			r.inputs["expectations"], r.inputs["base"] = odd, odd
+			status, printed = r.run(t, "Check what is known")
+			assert.Equal(t, 2, status, "nothing is measured")
+			assert.Empty(t, printed)
+			assert.Equal(t, [][]string{{
+				"gate", "--check", "--annotations", "--summary=" + r.in("summary.md"), "--outputs=" + r.in("outputs"), "--expect=" + odd, "--base=" + odd,
+			}}, r.calls(t, "zmqmatrix"))
+			r.outputs["measure"] = map[string]string{"folder": r.in("out"), "results": odd}
 			status, printed = r.run(t, "Gate")
 			assert.Zero(t, status)
 			assert.Empty(t, printed)
@@ -654,11 +660,19 @@ func TestTheActionsPartsAreAWholeRun(t *testing.T) {
 	t.Run("with expectations that are wrong", func(t *testing.T) {
 		r := job()
 		write(t, r.in("workspace/check out"), "known.yaml", "rules: everything\n")
+		status, printed := r.run(t, "Check what is known")
+		assert.Zero(t, status, "without a file of them: %s", printed)
+		assert.Empty(t, r.outputs["check"])
 		r.inputs["expectations"] = "known.yaml"
-		r.run(t, "Measure")
-		_, printed := r.run(t, "Gate")
+		status, printed = r.run(t, "Check what is known")
+		assert.Equal(t, 2, status, "nothing is measured")
+		assert.Equal(t, map[string]string{"exit-status": "2"}, r.outputs["check"])
 		assert.Contains(t, printed, "known.yaml:1")
-		status, _ := r.run(t, "Conclude")
+		// A shard's are checked where all are together.
+		r.run(t, "Measure")
+		_, printed = r.run(t, "Gate")
+		assert.Contains(t, printed, "known.yaml:1")
+		status, _ = r.run(t, "Conclude")
 		assert.Equal(t, 2, status)
 	})
 

@@ -23,6 +23,7 @@ type gateCommand struct {
 	Expect  string `help:"What is known. Without it zmqmatrix.expect.yaml, if that is here." placeholder:"FILE"`
 	Base    string `help:"Published results of before a change: only what differs from them can be unexpected." placeholder:"FILE"`
 	Propose bool   `help:"Judge nothing: print the expectations with which these results have nothing unexpected, for a person to edit."`
+	Check   bool   `help:"Judge nothing: say whether expectations and base can be judged by, before anything is measured."`
 	gateReports
 }
 
@@ -49,8 +50,8 @@ is not, unless it did before. A rule is about TARGET/BINDING/GROUP/FEATURE, by i
       until: 2027-01-31                   # the last day on which it holds; optional
       strict: true                        # a pass breaks the build, too; optional
 
-A rule that matches no cell of any run, contradicts another or is out of date is an error with its line.
-Where $GITHUB_STEP_SUMMARY or $GITHUB_OUTPUT is the file, it is added to.
+A rule that matches no cell of any run, contradicts another or is out of date is an error with its line; --check
+says so before anything is measured. Where $GITHUB_STEP_SUMMARY or $GITHUB_OUTPUT is the file, it is added to.
 
 Exit status:
   0  nothing unexpected
@@ -75,6 +76,12 @@ func (c *gateCommand) Run(s *session) error {
 	from, err := s.sources()
 	if err != nil {
 		return c.refuse(s, err)
+	}
+	if c.Check {
+		if err := c.judgeable(s, from); err != nil {
+			return c.refuse(s, err)
+		}
+		return nil
 	}
 	if c.File, err = c.resultsFile(from); err != nil {
 		return c.refuse(s, err)
@@ -110,6 +117,9 @@ func (c *gateCommand) check() error {
 	if c.Propose && (len(reports) > 0 || c.Annotations) {
 		return usagef("--propose judges nothing, so that there is nothing to report: leave the reports out")
 	}
+	if c.Check && (c.Propose || c.File != "" || c.JUnit != "" || c.JSONL != "") {
+		return usagef("--check judges nothing: leave out the results, --propose, --junit and --jsonl")
+	}
 	taken := map[string]string{}
 	for _, file := range []reportFile{{"--expect", cmp.Or(c.Expect, expect.FileName)}, {"--base", c.Base}, {"the results", c.File}} {
 		if file.path != "" {
@@ -142,12 +152,31 @@ func absolute(path string) string {
 	return found
 }
 
-// question reads what is to be judged and what by.
-func (c *gateCommand) question(s *session, from sources) (question expect.Question, err error) {
-	question.Today = s.now()
-	if question.Published, err = readForGate(c.File); err != nil {
-		return question, err
+// judgeable reports what is wrong with that which results are judged by.
+func (c *gateCommand) judgeable(s *session, from sources) error {
+	question, err := c.standards(s, from)
+	if err != nil {
+		return err
 	}
+	question.Base = nil // only results tell whether it says anything of them
+	_, err = expect.Judge(question)
+	return asUsage(err)
+}
+
+// question reads what is to be judged and what by.
+func (c *gateCommand) question(s *session, from sources) (expect.Question, error) {
+	published, err := readForGate(c.File)
+	if err != nil {
+		return expect.Question{}, err
+	}
+	question, err := c.standards(s, from)
+	question.Published = published
+	return question, err
+}
+
+// standards are what results are judged by.
+func (c *gateCommand) standards(s *session, from sources) (question expect.Question, err error) {
+	question.Today = s.now()
 	if c.Base != "" {
 		before, err := readForGate(c.Base)
 		if err != nil {
