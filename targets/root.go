@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -33,7 +34,19 @@ var ErrNoRoot = errors.New("zmqmatrix's source tree, which holds the targets, wa
 // built from, downloaded by the go command into its cache. The error wraps
 // ErrNoRoot and says what to do.
 func Root(start string) (string, error) {
-	finder := finder{variable: os.Getenv(RootVariable), goCommand: goCommand}
+	return find(start, "")
+}
+
+// RootOfTest is Root for a test in the folder start. A test is compiled from the
+// dependency of the module that it is in, so that, where the compiled program names
+// that, the go command need not be asked, which takes a good part of a second.
+func RootOfTest(start string) (string, error) {
+	_, file, _, _ := runtime.Caller(0)
+	return find(start, file)
+}
+
+func find(start, source string) (string, error) {
+	finder := finder{variable: os.Getenv(RootVariable), source: source, goCommand: goCommand}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		finder.version = builtFrom(info)
 	}
@@ -43,6 +56,7 @@ func Root(start string) (string, error) {
 // finder is Root with its surroundings as values.
 type finder struct {
 	variable  string // value of ZMQMATRIX_ROOT
+	source    string // this file, as the dependency of the module in start has it; "" if that is not known
 	version   string // of the module in the running program, "" if it has none
 	goCommand func(dir string, arguments ...string) ([]byte, error)
 }
@@ -69,6 +83,10 @@ func (f finder) find(start string) (string, error) {
 		if folder == filepath.Dir(folder) {
 			break
 		}
+	}
+	// -trimpath leaves no folder of this machine in it.
+	if root := filepath.Dir(filepath.Dir(f.source)); filepath.IsAbs(f.source) && isRoot(root) {
+		return root, nil
 	}
 	root, asDependency := f.dependency(start)
 	if asDependency == nil {

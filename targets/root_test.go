@@ -62,6 +62,35 @@ func TestADependencyIsFoundWhereGoKeepsIt(t *testing.T) {
 	assert.Equal(t, tree, root)
 }
 
+func TestATestIsCompiledFromTheDependency(t *testing.T) {
+	tree, nearer, consumer := sourceTree(t), sourceTree(t), t.TempDir()
+	source := filepath.Join(tree, "targets", "root.go")
+	root, err := finder{source: source, goCommand: noGo(t)}.find(consumer)
+	require.NoError(t, err)
+	assert.Equal(t, tree, root)
+	root, err = finder{source: source, goCommand: noGo(t)}.find(nearer)
+	require.NoError(t, err)
+	assert.Equal(t, nearer, root)
+
+	// With -trimpath, from a vendor folder, or moved to another machine.
+	for _, source := range []string{"targets/root.go", Module + "@v1.2.3/targets/root.go", filepath.Join(consumer, "vendor", Module, "targets/root.go")} {
+		asked := false
+		root, err = finder{source: source, goCommand: func(string, ...string) ([]byte, error) {
+			asked = true
+			return []byte(tree + "\n"), nil
+		}}.find(consumer)
+		require.NoError(t, err)
+		assert.Equal(t, tree, root)
+		assert.True(t, asked, source)
+	}
+
+	root, err = RootOfTest(t.TempDir())
+	require.NoError(t, err)
+	here, err := filepath.Abs("..")
+	require.NoError(t, err)
+	assert.Equal(t, here, root)
+}
+
 func TestADependencyThatIsNotThereYetIsDownloaded(t *testing.T) {
 	tree := sourceTree(t)
 	root, err := finder{goCommand: func(_ string, arguments ...string) ([]byte, error) {

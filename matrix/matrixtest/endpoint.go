@@ -154,7 +154,7 @@ func startEndpoint(ctx context.Context) (endpoint matrix.Endpoint, end func(cont
 	if err != nil {
 		return nil, nil, fmt.Errorf("finding the working directory: %w", err)
 	}
-	root, err := targets.Root(here)
+	root, err := targets.RootOfTest(here)
 	if err != nil {
 		return nil, nil, err
 	}

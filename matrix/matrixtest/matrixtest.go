@@ -134,7 +134,7 @@ func loadTargets() (root string, found []matrix.Target, err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("finding the working directory: %w", err)
 	}
-	if root, err = targets.Root(here); err != nil {
+	if root, err = targets.RootOfTest(here); err != nil {
 		return "", nil, err
 	}
 	found, err = targets.Load(root)

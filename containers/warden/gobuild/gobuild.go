@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 )
 
 // Options say what is built.
@@ -99,25 +100,30 @@ func Tail(output []byte) string {
 // version, the sources of the module's own packages and the versions and sums
 // of the modules that are linked in.
 func Digest(ctx context.Context, options Options) (string, error) {
+	// The go command takes a while for anything it is asked.
+	var version string
+	var versionErr error
+	var asking sync.WaitGroup
+	asking.Go(func() { version, versionErr = goVersion(ctx, options) })
 	command := goCommand(ctx, options, "list", "-deps",
 		"-json=ImportPath,Dir,Standard,Module,GoFiles,CgoFiles,CFiles,CXXFiles,HFiles,SFiles,SysoFiles,EmbedFiles,Error", options.Package)
 	var said bytes.Buffer
 	command.Stderr = &said
 	listed, err := command.Output()
+	asking.Wait()
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", fmt.Errorf("go is not on the PATH, and %s is built from source: install Go: %w", options.Package, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("go list %s: %w\n%s", options.Package, err, Tail(said.Bytes()))
 	}
+	if versionErr != nil {
+		return "", versionErr
+	}
 	hash := sha256.New()
 	// Every field is preceded by its length, so that no two inputs are written
 	// alike.
 	field := func(text string) { fmt.Fprintf(hash, "%d:%s\n", len(text), text) }
-	version, err := goVersion(ctx, options)
-	if err != nil {
-		return "", err
-	}
 	for _, text := range append([]string{version, runtime.GOARCH, fmt.Sprint(options.Cgo), linkerFlags, options.Package}, options.Inputs...) {
 		field(text)
 	}
