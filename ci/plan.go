@@ -182,7 +182,7 @@ func (s *session) lengthsOf(from sources, plan matrix.Plan, file string, folder 
 	if file != "" {
 		return s.lengthsIn(file, plan)
 	}
-	took, by, err := measure.Durations(from.root, folder)
+	took, by, err := measure.Durations(from.root, folder, plan)
 	if err != nil {
 		return knownLengths{}, err
 	}

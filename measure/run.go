@@ -92,7 +92,7 @@ func (r *Run) Measure(ctx context.Context, options Options) (footer matrix.Foote
 			return footer, fmt.Errorf("beginning the record: %w", err)
 		}
 	}
-	took, _, err := Durations(r.Root, r.Folder)
+	took, _, err := Durations(r.Root, r.Folder, r.Plan)
 	if err != nil {
 		options.Say(fmt.Sprintf("the order may make the run longer: %v", err))
 	}

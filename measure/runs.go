@@ -79,26 +79,44 @@ const tookRuns = 3
 // publishedResults are those that come with the source.
 const publishedResults = "results/published/latest.json"
 
-// Durations are what each cell took in the newest run in the folder that
-// attempted it, else by the results that were published with the source, and who
-// says so. Without a folder they depend on nothing but the source.
-func Durations(root string, folder Runs) (durations matrix.Durations, by []string, err error) {
+// Durations are what each of the plan's cells took, as far as that is known, in the
+// newest run in the folder that attempted it, else by the results that were
+// published with the source, and who says so. Those are megabytes, and not read
+// where the folder tells of every cell. Without a folder they depend on nothing but
+// the source.
+func Durations(root string, folder Runs, plan matrix.Plan) (durations matrix.Durations, by []string, err error) {
+	last := matrix.Durations{}
+	if folder != "" {
+		if last, err = folder.durations(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(last) > 0 {
+		by = append(by, string(folder))
+	}
+	if knowsAll(last, plan) {
+		return last, by, nil
+	}
 	durations, err = results.DurationsOf(filepath.Join(root, filepath.FromSlash(publishedResults)))
 	switch {
 	case err == nil:
-		by = []string{publishedResults}
+		by = append(by, publishedResults)
 	case !errors.Is(err, os.ErrNotExist):
-		return durations, nil, fmt.Errorf("reading what cells took: %w", err)
+		return last, nil, fmt.Errorf("reading what cells took: %w", err)
 	}
-	if folder == "" {
-		return durations, by, nil
+	maps.Copy(durations, last)
+	return durations, by, nil
+}
+
+func knowsAll(durations matrix.Durations, plan matrix.Plan) bool {
+	for _, client := range plan.Clients {
+		for _, cell := range client.Cells {
+			if _, known := durations[cell]; !known {
+				return false
+			}
+		}
 	}
-	last, err := folder.durations()
-	if len(last) > 0 {
-		maps.Copy(durations, last)
-		by = append([]string{string(folder)}, by...)
-	}
-	return durations, by, err
+	return true
 }
 
 func (r Runs) durations() (matrix.Durations, error) {

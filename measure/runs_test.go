@@ -36,17 +36,23 @@ func TestRunNamesBeginWithTheirTime(t *testing.T) {
 
 func TestDurationsAreThoseOfTheLastRunElseThePublishedOnes(t *testing.T) {
 	root, folder := t.TempDir(), Runs(t.TempDir())
-	durations, by, err := Durations(root, folder)
+	cell := matrix.Cell{Target: "c@bookworm", Binding: "libzmq", Feature: "messaging/req-rep", Technique: "plain"}
+	other := cell
+	other.Feature = "messaging/push-pull"
+	plan := func(cells ...matrix.Cell) matrix.Plan {
+		return matrix.Plan{Clients: []matrix.PlannedClient{{Cells: cells}}}
+	}
+	both := plan(cell, other)
+	durations, by, err := Durations(root, folder, both)
 	require.NoError(t, err)
 	assert.Empty(t, durations)
 	assert.Empty(t, by)
 
 	published := filepath.Join(root, "results", "published")
 	require.NoError(t, os.CopyFS(published, os.DirFS(filepath.Join("..", "results", "published"))))
-	known, by, err := Durations(root, folder)
+	known, by, err := Durations(root, folder, both)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"results/published/latest.json"}, by)
-	cell := matrix.Cell{Target: "c@bookworm", Binding: "libzmq", Feature: "messaging/req-rep", Technique: "plain"}
 	assert.Positive(t, known[cell], "a new clone knows what takes long")
 
 	record, err := results.OpenRecord(folder.File("20261124T000000Z-111111", RecordName))
@@ -54,16 +60,20 @@ func TestDurationsAreThoseOfTheLastRunElseThePublishedOnes(t *testing.T) {
 	require.NoError(t, record.Append(matrix.Line{Type: matrix.LineHeader, Header: &matrix.Header{Schema: matrix.RecordSchema, Run: "20261124T000000Z-111111"}}))
 	require.NoError(t, record.Append(matrix.Line{Type: matrix.LineVerdict, Verdict: &matrix.Verdict{Cell: cell, Outcome: matrix.Pass, Attempts: 3, Slowest: time.Hour}}))
 	require.NoError(t, record.Close())
-	durations, by, err = Durations(root, folder)
+	durations, by, err = Durations(root, folder, both)
 	require.NoError(t, err)
 	assert.Equal(t, []string{string(folder), "results/published/latest.json"}, by)
 	assert.Equal(t, 3*time.Hour, durations[cell])
 	assert.Len(t, durations, len(known), "the others' are as they were")
-	durations, _, err = Durations(root, "")
+	durations, _, err = Durations(root, "", both)
 	require.NoError(t, err)
 	assert.Equal(t, known, durations)
 
 	require.NoError(t, os.WriteFile(filepath.Join(published, "latest.json"), []byte("{}"), 0o644))
-	_, _, err = Durations(root, folder)
+	_, _, err = Durations(root, folder, both)
 	assert.ErrorContains(t, err, "latest.json:1:")
+	durations, by, err = Durations(root, folder, plan(cell))
+	require.NoError(t, err, "what is published is not read for a cell that a run tells of")
+	assert.Equal(t, []string{string(folder)}, by)
+	assert.Equal(t, matrix.Durations{cell: 3 * time.Hour}, durations)
 }
