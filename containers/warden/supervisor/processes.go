@@ -22,11 +22,12 @@ var pageSize = int64(os.Getpagesize())
 
 // process is what /proc/PID/stat says.
 type process struct {
-	pid    int
-	name   string
-	zombie bool
-	rss    int64         // bytes; the kernel counts in batches per core, so it may be some 100 KiB off
-	cpu    time.Duration // user and system time, its own and that of children it waited for
+	pid      int
+	name     string
+	zombie   bool
+	runnable bool          // its first thread runs, waits for a core or is in the kernel where no signal ends it
+	rss      int64         // bytes; the kernel counts in batches per core, so it may be some 100 KiB off
+	cpu      time.Duration // user and system time, its own and that of children it waited for
 }
 
 // tree sums up processes.
@@ -150,11 +151,12 @@ func readProcess(pid int) (process, error) {
 		return value
 	}
 	return process{
-		pid:    pid,
-		name:   string(text[open+1 : end]),
-		zombie: fields[0] == "Z" || fields[0] == "X",
-		rss:    number(24) * pageSize,
-		cpu:    time.Duration(number(14)+number(15)+number(16)+number(17)) * clockTick,
+		pid:      pid,
+		name:     string(text[open+1 : end]),
+		zombie:   fields[0] == "Z" || fields[0] == "X",
+		runnable: fields[0] == "R" || fields[0] == "D",
+		rss:      number(24) * pageSize,
+		cpu:      time.Duration(number(14)+number(15)+number(16)+number(17)) * clockTick,
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +32,9 @@ const (
 	// count as left behind: one that is just ending is not. Waiting costs
 	// nothing where there are none.
 	straysGrace = 100 * time.Millisecond
+	// runnableGrace is how long they may if they are not asleep: on a machine that
+	// has other work, one that is about to end waits for a core.
+	runnableGrace = time.Second
 	// killAgain is how long what was killed may take before it is looked for
 	// anew; usually its end is signalled before.
 	killAgain = 5 * time.Millisecond
@@ -456,7 +460,8 @@ func (p *probe) awaitStrays() int {
 		others := p.others()
 		late := time.Since(until)
 		// What was reaped just now may have left others, but not for ever.
-		if len(others) == 0 || p.desk.over || late >= 0 && !reaped || late >= straysGrace {
+		ending := reaped || slices.ContainsFunc(others, func(other process) bool { return other.runnable })
+		if len(others) == 0 || p.desk.over || late >= 0 && !ending || late >= runnableGrace-straysGrace {
 			living := 0
 			for _, process := range others {
 				if !process.zombie {
@@ -467,7 +472,7 @@ func (p *probe) awaitStrays() int {
 			return cmp.Or(living, len(others))
 		}
 		if !reaped {
-			p.wait(time.Until(until))
+			p.wait(max(pollEvery, time.Until(until)))
 		}
 	}
 }

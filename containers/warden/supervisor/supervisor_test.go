@@ -506,6 +506,16 @@ func TestStrays(t *testing.T) {
 			assert.Zero(t, account.Strays)
 		}
 	})
+	t.Run("nor one that still has to wait for a core", func(t *testing.T) {
+		account, err := client.Run(t.Context(), task("busy-child", "150"))
+		require.NoError(t, err)
+		assert.Zero(t, account.Strays)
+	})
+	t.Run("one that works on and on is", func(t *testing.T) {
+		account, err := client.Run(t.Context(), task("busy-child", "3600000"))
+		require.NoError(t, err)
+		assert.Equal(t, 1, account.Strays)
+	})
 	assert.Empty(t, childrenOf(t, process.Process.Pid))
 }
 

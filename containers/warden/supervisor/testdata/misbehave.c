@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile int zero;
@@ -279,6 +280,16 @@ main (int argc, char **argv)
       if (fork () == 0)
         {
           usleep (5000);
+          _exit (0);
+        }
+    }
+  else if (!strcmp (way, "busy-child"))
+    {
+      /* It ends when it has had number milliseconds of a core. */
+      if (fork () == 0)
+        {
+          while (clock () < number * (CLOCKS_PER_SEC / 1000))
+            ;
           _exit (0);
         }
     }
