@@ -178,7 +178,7 @@ func TestWorkflowsAndTheActionAreSound(t *testing.T) {
 		}
 		for name, output := range read.Outputs {
 			assert.NotEmpty(t, output.Description, name)
-			assert.Regexp(t, `^\$\{\{ steps\.[a-z]+\.outputs\.[a-z-]+(?: \|\| steps\.[a-z]+\.outputs\.[a-z-]+)? \}\}$`, output.Value, name)
+			assert.Regexp(t, `^\$\{\{ steps\.[a-z]+\.outputs\.[a-z-]+(?: \|\| steps\.[a-z]+\.outputs\.[a-z-]+)* \}\}$`, output.Value, name)
 		}
 	})
 	t.Run("the workflow has the action's inputs, with the same words for the same things", func(t *testing.T) {
@@ -422,6 +422,7 @@ func TestTheActionHandsInputsOnAsTheyAre(t *testing.T) {
 			assert.Empty(t, printed)
 			assert.Equal(t, [][]string{{"plan", "--json", "--shards=" + odd, "--all-variants"}}, r.calls(t, "zmqmatrix"))
 			assert.Equal(t, map[string]string{"status": "2", "folder": r.in("out"), "results": "", "report": ""}, r.outputs["measure"])
+			assert.NoFileExists(t, r.in("out/plan.json"), "the artifact has no plan that is none")
 			r.inputs["shards"] = ""
 
 			// To merge.
@@ -453,6 +454,26 @@ func TestTheActionHandsInputsOnAsTheyAre(t *testing.T) {
 				"gate", "--annotations", "--summary=" + r.in("summary.md"), "--outputs=" + r.in("outputs"), "--junit=" + r.in("out/junit.xml"), "--expect=" + odd, "--base=" + odd, odd,
 			}}, r.calls(t, "zmqmatrix"))
 			assert.Equal(t, map[string]string{"status": "2"}, r.outputs["gate"])
+
+			// As a block in YAML, which ends with a newline.
+			r.inputs["expectations"], r.inputs["base"] = odd+"\n", odd+"\n"
+			r.run(t, "Check what is known")
+			assert.Equal(t, []string{"--expect=" + odd, "--base=" + odd}, r.calls(t, "zmqmatrix")[0][5:])
+			r.run(t, "Gate")
+			assert.Equal(t, []string{"--expect=" + odd, "--base=" + odd, odd}, r.calls(t, "zmqmatrix")[0][5:])
+			r.inputs["merge"], r.inputs["seed"] = "", odd+"\n"
+			r.run(t, "Measure")
+			assert.Contains(t, r.calls(t, "zmqmatrix")[0], "--seed="+odd)
+
+			// To the folder.
+			write(t, r.folder, "action path $(touch pwned)/ci/action.yml", "")
+			r.inputs["directory"] = odd + " that is not there"
+			source := r.outputs["source"]
+			status, printed = r.run(t, "Find the source")
+			assert.Equal(t, 2, status)
+			assert.Equal(t, "2", r.outputs["source"]["exit-status"])
+			assert.Equal(t, "::error title=zmqmatrix::the input directory names no folder of the workspace; is it checked out?\n", printed)
+			r.inputs["directory"], r.outputs["source"] = ".", source
 
 			// To the name of the images.
 			write(t, r.in("workspace"), "go.mod", "")
