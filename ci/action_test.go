@@ -421,7 +421,7 @@ func TestTheActionHandsInputsOnAsTheyAre(t *testing.T) {
 			assert.Zero(t, status, "the last step says how it ends")
 			assert.Empty(t, printed)
 			assert.Equal(t, [][]string{{"plan", "--json", "--shards=" + odd, "--all-variants"}}, r.calls(t, "zmqmatrix"))
-			assert.Equal(t, map[string]string{"status": "2", "folder": r.in("out"), "results": "", "report": ""}, r.outputs["measure"])
+			assert.Equal(t, map[string]string{"status": "2", "folder": r.in("out"), "results": "", "report": "", "problem": ""}, r.outputs["measure"])
 			assert.NoFileExists(t, r.in("out/plan.json"), "the artifact has no plan that is none")
 			r.inputs["shards"] = ""
 
@@ -701,8 +701,10 @@ func TestTheActionsPartsAreAWholeRun(t *testing.T) {
 		require.NoError(t, os.RemoveAll(gate.in("workspace/shards/zmqmatrix-shard-2")))
 		require.NoError(t, os.Remove(measured["results"]))
 		_, printed := gate.run(t, "Measure")
-		assert.Equal(t, map[string]string{"status": "3", "folder": gate.in("out"), "results": "", "report": ""}, gate.outputs["measure"])
-		assert.Contains(t, printed, "shards are missing: 2/2")
+		problem := gate.outputs["measure"]["problem"]
+		assert.Contains(t, problem, "shards are missing: 2/2")
+		assert.Equal(t, map[string]string{"status": "3", "folder": gate.in("out"), "results": "", "report": "", "problem": problem}, gate.outputs["measure"])
+		assert.Contains(t, printed, problem)
 	})
 	t.Run("no shard at all", func(t *testing.T) {
 		require.NoError(t, os.RemoveAll(gate.in("workspace/shards")))
@@ -712,9 +714,14 @@ func TestTheActionsPartsAreAWholeRun(t *testing.T) {
 	})
 	t.Run("a selection that matches nothing", func(t *testing.T) {
 		r := job()
-		r.inputs["targets"] = "tinny"
+		r.inputs["targets"] = "100%, tinny\r$(touch pwned)"
 		_, printed := r.run(t, "Measure")
-		assert.Equal(t, map[string]string{"status": "2", "folder": r.in("out"), "results": "", "report": ""}, r.outputs["measure"])
-		assert.Contains(t, printed, "did you mean tiny")
+		problem := r.outputs["measure"]["problem"]
+		assert.Contains(t, problem, "no target matches")
+		assert.Contains(t, printed, "zmqmatrix: "+problem+"\n", "it is told as it comes, too")
+		assert.Equal(t, map[string]string{"status": "2", "folder": r.in("out"), "results": "", "report": "", "problem": problem}, r.outputs["measure"])
+		status, printed := r.run(t, "Conclude")
+		assert.Equal(t, 2, status)
+		assert.Equal(t, "::error title=zmqmatrix::zmqmatrix ended with status 2: "+strings.ReplaceAll(problem, "%", "%25")+"; the step Measure has all that it said\n", printed)
 	})
 }

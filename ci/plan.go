@@ -15,6 +15,7 @@ import (
 
 type planCommand struct {
 	selectionFlags
+	bindingFlags
 	outFlag
 	Shards    *int   `help:"Cut the plan into N parts of about equal length." placeholder:"N"`
 	Durations string `help:"What cells took: a record.jsonl, a published.json, or what plan --json printed. Without it, the last runs in the out directory, then results/published/latest.json." placeholder:"FILE" type:"path"`
@@ -25,8 +26,9 @@ func (planCommand) Help() string {
 variants of its target, or else the median of its feature over all clients. What preparing a client takes, such as building its image, is not counted.
 
 The parts are filled with the longest target first, each into the shortest part. All clients of a target stay
-together, since a red binding is compared with the raw one of its target; every part has the controls. To run
-them, hand the plan to every machine:
+together, since a red binding is compared with the raw one of its target; every part has the controls. The plan
+does not depend on the folders of --binding-source; they are checked here before every part is given them. To run
+the parts, hand the plan to every machine:
 
   zmqmatrix plan --shards 3 --json >plan.json
   zmqmatrix run --shard 1/3 --durations plan.json       # and 2/3, and 3/3, with the same selection
@@ -70,6 +72,9 @@ func (c *planCommand) Run(s *session) error {
 	}
 	from, err := s.sources()
 	if err != nil {
+		return err
+	}
+	if _, err := c.trees(from.targets); err != nil {
 		return err
 	}
 	plan, err := matrix.MakePlan(from.targets, s.catalogue, c.selection())
