@@ -244,7 +244,12 @@ namespace."
 program's (glibc, elf/dl-object.c, _dl_new_object)."
   (unless *apart-p*
     (setf *apart-p* t)
-    (dolist (first (preloaded)) (c-open-apart (zmqmatrix.runtime::c-dlsym) first)))
+    (dolist (first (preloaded)) (c-open-apart (zmqmatrix.runtime::c-dlsym) first))
+    ;; libzmq looks a host's name up on its I/O thread, and glibc before 2.34 opens
+    ;; these for it, by a loader whose malloc is the program's, which is GCL's: they
+    ;; are opened while there is no other thread. Where one is not, nobody needs it.
+    (dolist (resolver '("libnss_files.so.2" "libnss_dns.so.2"))
+      (c-open-apart (zmqmatrix.runtime::c-dlsym) resolver)))
   (c-open-apart (zmqmatrix.runtime::c-dlsym) path))
 
 (defun c-function-address (library c-name)
