@@ -209,6 +209,8 @@ func (r *run) clients(ctx context.Context) (err error) {
 	}
 	r.above = r.chainsAbove()
 	var preparing sync.WaitGroup
+	// If it does not start, the attempt that needs it tries again and says why not.
+	preparing.Go(func() { _, _ = r.endpoint.get(ctx) })
 	for _, client := range clients {
 		preparing.Go(func() {
 			began := time.Now()
@@ -1028,8 +1030,8 @@ func keyText(feature Feature) string {
 	return text.String()
 }
 
-// endpointKeeper starts the endpoint when it is first needed, and again when it
-// is lost.
+// endpointKeeper starts the endpoint, and again when it is needed after it was
+// lost.
 type endpointKeeper struct {
 	start func(context.Context) (Endpoint, error)
 	mu    sync.Mutex

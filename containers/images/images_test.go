@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -465,6 +466,30 @@ func TestTarget_asked_for_by_many_at_once_is_built_once(t *testing.T) {
 	}
 	group.Wait()
 	assert.Len(t, engine.builds, 2, "the first step and the target")
+}
+
+func TestWarden_that_all_targets_ask_for_at_once_is_built_once(t *testing.T) {
+	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1", "debian:trixie-slim": "sha256:2"}}
+	made, _ := maker(t, engine, tinyModule(t))
+	var asked atomic.Int32
+	build := made.Warden
+	made.Warden = func(ctx context.Context) (gobuild.Program, error) {
+		if asked.Add(1) == 1 {
+			return gobuild.Program{}, errors.New("out of memory")
+		}
+		return build(ctx)
+	}
+	_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
+	require.ErrorContains(t, err, "out of memory")
+	var group sync.WaitGroup
+	for _, suite := range []string{"sid", "trixie"} {
+		group.Go(func() {
+			_, err := made.Target(t.Context(), tiny, matrix.Variant{Name: suite, Suite: suite}, matrix.Binding{})
+			assert.NoError(t, err)
+		})
+	}
+	group.Wait()
+	assert.EqualValues(t, 2, asked.Load(), "it is asked again only after it failed")
 }
 
 func TestTarget_that_fails_names_the_step_and_the_outputs_end(t *testing.T) {

@@ -41,7 +41,7 @@ type Maker struct {
 	// Parallel bounds how many builds run at once; a build keeps a core busy.
 	Parallel int
 	Log      io.Writer // progress, a line each
-	// Warden builds the warden.
+	// Warden builds the warden. It is asked until it has, once.
 	Warden func(ctx context.Context) (gobuild.Program, error)
 	// StaleArchive accepts a copy of the Debian archive that is past its
 	// validity date. An attacker who withholds security updates looks the
@@ -58,6 +58,7 @@ type Maker struct {
 	logMutex   sync.Mutex
 	madeMutex  sync.Mutex
 	madeImages map[string]Image
+	madeWarden *gobuild.Program // guarded by the lock "warden"
 	// bootstrap is bootstrap, or a test's.
 	bootstrap func(ctx context.Context, engine Engine, suite, tag string, stale bool) error
 }
@@ -156,7 +157,7 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 			return Image{}, err
 		}
 	}
-	warden, err := m.Warden(ctx)
+	warden, err := m.warden(ctx)
 	if err != nil {
 		return Image{}, fmt.Errorf("warden: %w", err)
 	}
@@ -181,6 +182,24 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 		image.Source = &tree.Source
 	}
 	return image, err
+}
+
+// warden is the warden, which all targets' images have. All ask for it at once,
+// and go compiles the standard library as often as it is asked.
+func (m *Maker) warden(ctx context.Context) (gobuild.Program, error) {
+	release, err := m.locks.acquire(ctx, "warden")
+	if err != nil {
+		return gobuild.Program{}, err
+	}
+	defer release()
+	if m.madeWarden == nil {
+		built, err := m.Warden(ctx)
+		if err != nil {
+			return gobuild.Program{}, err
+		}
+		m.madeWarden = &built
+	}
+	return *m.madeWarden, nil
 }
 
 // fetch runs the script that fetches a binding in a container with a network.
@@ -208,7 +227,8 @@ func (m *Maker) fetch(ctx context.Context, system, folder string) error {
 	return err
 }
 
-// Endpoint is the image of the endpoint.
+// Endpoint is the image of the endpoint. Meanwhile the warden is built, which
+// the targets' images need next.
 func (m *Maker) Endpoint(ctx context.Context) (Image, error) {
 	release, err := m.locks.acquire(ctx, "endpoint")
 	if err != nil {
@@ -218,6 +238,10 @@ func (m *Maker) Endpoint(ctx context.Context) (Image, error) {
 	if made, found := m.made("endpoint"); found {
 		return made, nil
 	}
+	var building sync.WaitGroup
+	defer building.Wait()
+	// If it can't be built, that is said where it is needed.
+	building.Go(func() { _, _ = m.warden(ctx) })
 	base, err := m.Base(ctx, EndpointSuite)
 	if err != nil {
 		return Image{}, fmt.Errorf("image of the endpoint: %w", err)

@@ -2,6 +2,7 @@ package images
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Paths in the builder's container.
@@ -164,19 +166,23 @@ func listSources(ctx context.Context, root, goPackage string) (*sources, error) 
 	if _, err := exec.LookPath("go"); err != nil {
 		return nil, errors.New("go is not installed, and the programs that link libzmq are built from source: apt-get install golang-go, or unpack the official archive and put its bin on the PATH")
 	}
-	var settings struct{ GOROOT, GOMODCACHE, GOVERSION string }
-	text, err := goCommand(ctx, root, "env", "-json", "GOROOT", "GOMODCACHE", "GOVERSION")
-	if err != nil {
+	// The go command takes a while for anything it is asked.
+	var environment []byte
+	var environmentErr error
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		environment, environmentErr = goCommand(ctx, root, "env", "-json", "GOROOT", "GOMODCACHE", "GOVERSION")
+	})
+	text, err := goCommand(ctx, root, "list", "-deps", "-json", goPackage)
+	asking.Wait()
+	if err := cmp.Or(environmentErr, err); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, &settings); err != nil {
+	var settings struct{ GOROOT, GOMODCACHE, GOVERSION string }
+	if err := json.Unmarshal(environment, &settings); err != nil {
 		return nil, fmt.Errorf("go env: %w", err)
 	}
 	found := &sources{goRoot: settings.GOROOT, moduleCache: settings.GOMODCACHE, goVersion: settings.GOVERSION, root: root}
-	text, err = goCommand(ctx, root, "list", "-deps", "-json", goPackage)
-	if err != nil {
-		return nil, err
-	}
 	packages, err := decodeAll[listedPackage](text)
 	if err != nil {
 		return nil, fmt.Errorf("go list %s: %w", goPackage, err)
