@@ -68,13 +68,8 @@ const closeTimeout = 10 * time.Second
 // finished is in the record, there is no footer and the error is the context's.
 func Run(ctx context.Context, options Options) (Footer, error) {
 	began := time.Now()
-	environment, err := options.Runtime.Environment(ctx)
-	if err != nil {
-		return Footer{}, fmt.Errorf("describing the %s runtime: %w", options.Runtime.Name(), err)
-	}
 	run := &run{
 		Options:     options,
-		environment: environment,
 		features:    map[string]Feature{},
 		keyTexts:    map[string]string{},
 		footer:      Footer{Counts: map[Outcome]int{}},
@@ -91,20 +86,12 @@ func Run(ctx context.Context, options Options) (Footer, error) {
 		run.features[feature.Name] = feature
 		run.keyTexts[feature.Name] = keyText(feature)
 	}
-	if !options.Resumed {
-		header := options.Header
-		header.Schema, header.Runtime, header.Environment = RecordSchema, options.Runtime.Name(), environment
-		header.PlanDigest, header.Cells, header.Repeat = options.Plan.Digest, options.Plan.Cells, options.Repeat
-		if err := run.append(Line{Type: LineHeader, Header: &header}); err != nil {
-			return Footer{}, err
-		}
-	}
 	if err := run.clients(ctx); err != nil {
 		return Footer{}, err
 	}
 	run.footer.Controls = run.controlResults()
 	if len(run.chains) > 0 {
-		bound := bound(time.Since(began), run.chains, run.cpu, max(1, environment.Cores))
+		bound := bound(time.Since(began), run.chains, run.cpu, max(1, run.environment.Cores))
 		run.footer.Bound = &bound
 	}
 	run.footer.Finished = time.Now().UTC()
@@ -154,6 +141,20 @@ type run struct {
 	decided  map[Client]map[string]chan struct{} // closed when a client's cells of the feature are decided
 }
 
+// describe asks what the run is made on, and records it before anything else.
+func (r *run) describe(ctx context.Context) (err error) {
+	if r.environment, err = r.Runtime.Environment(ctx); err != nil {
+		return fmt.Errorf("describing the %s runtime: %w", r.Runtime.Name(), err)
+	}
+	if r.Resumed {
+		return nil
+	}
+	header := r.Header
+	header.Schema, header.Runtime, header.Environment = RecordSchema, r.Runtime.Name(), r.environment
+	header.PlanDigest, header.Cells, header.Repeat = r.Plan.Digest, r.Plan.Cells, r.Repeat
+	return r.append(Line{Type: LineHeader, Header: &header})
+}
+
 func (r *run) append(line Line) error {
 	if err := r.Recorder.Append(line); err != nil {
 		return fmt.Errorf("recording: %w", err)
@@ -168,11 +169,11 @@ func (r *run) observe(event Event) {
 	}
 }
 
-// clients prepares every client, then has their cells decided. Cells begin when
-// the last client is ready, so that no attempt runs beside an image's build.
+// clients prepares every client, while it finds what they run on, then has their
+// cells decided. Cells begin when the last client is ready, so that no attempt runs
+// beside an image's build.
 func (r *run) clients(ctx context.Context) (err error) {
 	r.endpoint.start = r.Runtime.StartEndpoint
-	r.slots.size = wholeCore * cmp.Or(r.Parallel, r.environment.Cores, runtime.NumCPU())
 	clients := make([]*client, len(r.Plan.Clients)+len(r.Plan.Controls))
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -208,18 +209,27 @@ func (r *run) clients(ctx context.Context) (err error) {
 		}}}
 	}
 	r.above = r.chainsAbove()
-	var preparing sync.WaitGroup
+	preparing, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var prepared sync.WaitGroup
 	// If it does not start, the attempt that needs it tries again and says why not.
-	preparing.Go(func() { _, _ = r.endpoint.get(ctx) })
+	prepared.Go(func() { _, _ = r.endpoint.get(preparing) })
 	for _, client := range clients {
-		preparing.Go(func() {
+		prepared.Go(func() {
 			began := time.Now()
-			if _, client.unprepared = client.place.get(ctx); client.unprepared == nil {
+			if _, client.unprepared = client.place.get(preparing); client.unprepared == nil {
 				r.spent(client.Client(), time.Since(began), 0)
 			}
 		})
 	}
-	preparing.Wait()
+	if err = r.describe(ctx); err != nil {
+		giveUp()
+	}
+	prepared.Wait()
+	if err != nil {
+		return err
+	}
+	r.slots.size = wholeCore * cmp.Or(r.Parallel, r.environment.Cores, runtime.NumCPU())
 
 	group, ctx := errgroup.WithContext(ctx)
 	for _, client := range clients {
