@@ -69,18 +69,18 @@ const closeTimeout = 10 * time.Second
 func Run(ctx context.Context, options Options) (Footer, error) {
 	began := time.Now()
 	run := &run{
-		Options:     options,
-		features:    map[string]Feature{},
-		keyTexts:    map[string]string{},
-		footer:      Footer{Counts: map[Outcome]int{}},
-		below:       map[Client]outcomes{},
-		control:     map[string]map[string]time.Duration{},
-		controls:    map[string]Client{},
-		judged:      map[string][]ControlResult{},
-		ran:         map[string]bool{},
-		decided:     map[Client]map[string]chan struct{}{},
-		left:        map[Client]time.Duration{},
-		chains:      map[Client]time.Duration{},
+		Options:  options,
+		features: map[string]Feature{},
+		keyTexts: map[string]string{},
+		footer:   Footer{Counts: map[Outcome]int{}},
+		below:    map[Client]outcomes{},
+		control:  map[string]map[string]time.Duration{},
+		controls: map[string]Client{},
+		judged:   map[string][]ControlResult{},
+		ran:      map[string]bool{},
+		decided:  map[Client]map[string]chan struct{}{},
+		left:     map[Client]time.Duration{},
+		chains:   map[Client]time.Duration{},
 	}
 	for _, feature := range options.Catalogue {
 		run.features[feature.Name] = feature
