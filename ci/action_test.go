@@ -507,12 +507,28 @@ func TestTheActionBuildsWhatItIsUsedFrom(t *testing.T) {
 	status, printed = r.run(t, "Build zmqmatrix")
 	assert.Zero(t, status, printed)
 	built := r.outputs["build"]
-	assert.Equal(t, [][]string{{"build", "-o", built["program"], "."}}, r.calls(t, "go"))
+	calls := r.calls(t, "go")
+	require.Len(t, calls, 1)
+	require.Len(t, calls[0], 6)
+	sources := calls[0][2]
+	assert.Regexp(t, `^-X github\.com/zmqmatrix/zmqmatrix/measure\.sources=[0-9a-f]{12}$`, sources, "git has nothing to tell here")
+	assert.Equal(t, []string{"build", "-ldflags", sources, "-o", built["program"], "."}, calls[0])
 	where, err := os.ReadFile(r.in("record/where"))
 	require.NoError(t, err)
 	assert.Equal(t, root+"\n0\n", string(where))
 	assert.DirExists(t, built["out"])
 	assert.True(t, strings.HasPrefix(built["program"], r.in("temp")+"/"), built["program"])
+
+	write(t, root, "targets/c/probe.c", "")
+	r.run(t, "Build zmqmatrix")
+	assert.NotEqual(t, sources, r.calls(t, "go")[0][2], "another source is another version")
+
+	for _, arguments := range [][]string{{"init", "-q"}, {"-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "--allow-empty", "-m", "a"}} {
+		output, err := exec.Command("git", append([]string{"-C", root}, arguments...)...).CombinedOutput()
+		require.NoError(t, err, "%s", output)
+	}
+	r.run(t, "Build zmqmatrix")
+	assert.Equal(t, [][]string{{"build", "-o", r.outputs["build"]["program"], "."}}, r.calls(t, "go"), "go stamps the revision")
 }
 
 func TestImagesAreKeptForOtherJobs(t *testing.T) {

@@ -22,11 +22,16 @@ func Version() string {
 // one by a plain go run.
 const develVersion = "(devel)"
 
+// sources is a digest of the sources that the program was built from, where git
+// could not tell their revision: -ldflags "-X …/measure.sources=DIGEST". Two versions
+// must not go by one name, or their runs would be merged.
+var sources string
+
 // dirtySuffix marks a build of a tree with changes that are not committed.
 const dirtySuffix = "+dirty"
 
 // versionOf is a release or pseudo-version; of a checkout that the toolchain
-// gave none, its revision. In another module's program, such as its tests, it is
+// gave none, its revision, or a digest of its sources. In another module's program, such as its tests, it is
 // the version that this module is required in.
 func versionOf(info *debug.BuildInfo) string {
 	for _, module := range info.Deps {
@@ -46,7 +51,10 @@ func versionOf(info *debug.BuildInfo) string {
 		settings[setting.Key] = setting.Value
 	}
 	revision := settings["vcs.revision"]
-	if revision == "" {
+	switch {
+	case revision == "" && sources != "":
+		return "devel-sources-" + sources
+	case revision == "":
 		return develVersion
 	}
 	version := "devel-" + revision[:min(len(revision), 12)]

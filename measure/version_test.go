@@ -1,10 +1,15 @@
 package measure
 
 import (
+	"os/exec"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/zmqmatrix/zmqmatrix/targets"
 )
@@ -26,6 +31,21 @@ func TestVersionOfABuild(t *testing.T) {
 		"(devel)":                                  {Main: debug.Module{Version: "(devel)"}},
 	} {
 		assert.Equal(t, want, versionOf(&info))
+	}
+}
+
+func TestVersionOfABuildWithoutGitNamesItsSources(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "zmqmatrix")
+	for want, arguments := range map[string][]string{
+		"devel-sources-0123456789ab": {"-ldflags", "-X github.com/zmqmatrix/zmqmatrix/measure.sources=0123456789ab"},
+		"(devel)":                    nil,
+	} {
+		built := exec.Command("go", slices.Concat([]string{"build", "-buildvcs=false", "-o", program}, arguments, []string{".."})...)
+		output, err := built.CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		output, err = exec.Command(program, "--version").Output()
+		require.NoError(t, err)
+		assert.Equal(t, want, strings.TrimSpace(strings.TrimPrefix(string(output), "zmqmatrix")))
 	}
 }
 
@@ -61,6 +81,7 @@ func TestWhichBuildMayResumeARun(t *testing.T) {
 		{pseudo + "+dirty", other + "+dirty", false},
 		{"devel-c57b973c69ae", "devel-c57b973c69ae+dirty", true},
 		{"devel-c57b973c69ae", "devel-cd8ddd8cd8dd", false},
+		{"devel-sources-c57b973c69ae", "devel-sources-cd8ddd8cd8dd", false},
 	} {
 		assert.Equal(t, test.may, MayResume(test.made, test.now), "%s, then %s", test.made, test.now)
 	}
