@@ -375,15 +375,17 @@ func CheckControl(expected Expectation, verdict Verdict) ControlResult {
 // technique where that was tried there, else by the best one. The empty outcome
 // means that it was not measured.
 type Compared struct {
-	Control Outcome // the positive control
-	Raw     Outcome // the raw binding of the same target
+	Control   Outcome // the positive control
+	Raw       Outcome // the raw binding of the same target
+	RawReason string
 }
 
 // InferLayer names the layer of a red cell by comparison, or nothing where the
-// evidence does not say.
-func InferLayer(outcome Outcome, isControl, isRaw bool, compared Compared) Layer {
+// evidence does not say. What neither a binding nor its implementation has is the
+// implementation's lack only if both say the same.
+func InferLayer(verdict Verdict, isControl, isRaw bool, compared Compared) Layer {
 	switch {
-	case !outcome.Red():
+	case !verdict.Outcome.Red():
 		return ""
 	case isControl:
 		// Nothing lies below the control but libzmq and the environment, and
@@ -395,7 +397,9 @@ func InferLayer(outcome Outcome, isControl, isRaw bool, compared Compared) Layer
 		return LayerRuntime
 	case compared.Raw == Pass:
 		return LayerBinding
-	case compared.Raw == outcome:
+	case compared.Raw == Unsupported && verdict.Outcome == Unsupported && compared.RawReason != verdict.Reason:
+		return ""
+	case compared.Raw == verdict.Outcome:
 		return LayerRuntime
 	}
 	return ""

@@ -239,6 +239,7 @@ func TestCheckControl(t *testing.T) {
 func TestInferLayer(t *testing.T) {
 	for name, test := range map[string]struct {
 		outcome      Outcome
+		reason       string
 		control, raw bool
 		compared     Compared
 		want         Layer
@@ -251,11 +252,14 @@ func TestInferLayer(t *testing.T) {
 		"green raw, red in the binding":        {outcome: Unsupported, compared: Compared{Control: Pass, Raw: Pass}, want: LayerBinding},
 		"red in another way raw":               {outcome: Unsupported, compared: Compared{Control: Pass, Raw: Crash}},
 		"red raw and in the binding":           {outcome: Crash, compared: Compared{Control: Pass, Raw: Crash}, want: LayerRuntime},
+		"neither has it, for one reason":       {outcome: Unsupported, reason: "no arrays", compared: Compared{Control: Pass, Raw: Unsupported, RawReason: "no arrays"}, want: LayerRuntime},
+		"neither has it, for its own reason":   {outcome: Unsupported, reason: "no function", compared: Compared{Control: Pass, Raw: Unsupported, RawReason: "no arrays"}},
+		"both fail, each in its words":         {outcome: Fail, reason: "got 7", compared: Compared{Control: Pass, Raw: Fail, RawReason: "got 8"}, want: LayerRuntime},
 		"raw not measured":                     {outcome: Crash, compared: Compared{Control: Pass}},
 		"control not measured":                 {outcome: Crash, raw: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, test.want, InferLayer(test.outcome, test.control, test.raw, test.compared))
+			assert.Equal(t, test.want, InferLayer(Verdict{Outcome: test.outcome, Reason: test.reason}, test.control, test.raw, test.compared))
 		})
 	}
 }

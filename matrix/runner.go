@@ -147,6 +147,9 @@ func (r *run) describe(ctx context.Context) (err error) {
 		return fmt.Errorf("describing the %s runtime: %w", r.Runtime.Name(), err)
 	}
 	if r.Resumed {
+		if changes := r.Header.Environment.changes(r.environment); changes != "" {
+			return fmt.Errorf("run %s was begun on something else: %s; start a new run, which reuses what it may", r.Header.Run, changes)
+		}
 		return nil
 	}
 	header := r.Header
@@ -683,7 +686,9 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt, far stretch) (verdict
 		return Verdict{Cell: c.cell, Outcome: Error, Reason: c.lost.Error()}, true, nil
 	}
 	decision := c.judged(doubt)
-	for decision.More || decision.Dossier && !c.hasDossier {
+	// All that is recorded counts: to stop at the first that suffice would pass over
+	// what went wrong later.
+	for decision.More || c.repeat == 0 && len(c.earlier) > 0 || decision.Dossier && !c.hasDossier {
 		// What goes wrong where timing matters is tried again with the machine to
 		// itself, and so is what did not end in time, until it went wrong so: others
 		// need not wait for what is no fault of theirs.
@@ -768,7 +773,7 @@ func (r *run) conclude(client PlannedClient, verdict Verdict) error {
 	r.left[client.Client()] -= r.took(client, verdict.Cell)
 	if verdict.Outcome.Red() {
 		if verdict.Layer == "" {
-			verdict.Layer = InferLayer(verdict.Outcome, client.Control, client.Binding.Raw, r.compared(client, verdict.Cell))
+			verdict.Layer = InferLayer(verdict, client.Control, client.Binding.Raw, r.compared(client, verdict.Cell))
 		}
 		if verdict.Outcome == Hang && !client.Control && r.controlTime(client.Variant.Suite, verdict.Feature) == 0 {
 			// Nothing shows that this machine ends it in time at all.
@@ -807,27 +812,27 @@ func (r *run) conclude(client PlannedClient, verdict Verdict) error {
 	return nil
 }
 
-// outcomes are a client's, by feature and technique; the empty technique stands
-// for the feature's best one.
-type outcomes map[[2]string]Outcome
+// outcomes are a client's verdicts, by feature and technique; the empty technique
+// stands for the feature's best one.
+type outcomes map[[2]string]Verdict
 
 // add notes the verdict. What is red by its probe's fault says nothing of what
 // the probe was to exercise.
 func (o outcomes) add(verdict Verdict) {
 	if verdict.Layer == LayerProbe {
-		o[[2]string{verdict.Feature, verdict.Technique}] = ""
+		o[[2]string{verdict.Feature, verdict.Technique}] = Verdict{}
 		return
 	}
-	o[[2]string{verdict.Feature, verdict.Technique}] = verdict.Outcome
+	o[[2]string{verdict.Feature, verdict.Technique}] = verdict
 	best := [2]string{verdict.Feature, ""}
-	if known, ok := o[best]; !ok || verdict.Outcome.Rank() < known.Rank() {
-		o[best] = verdict.Outcome
+	if known, ok := o[best]; !ok || verdict.Outcome.Rank() < known.Outcome.Rank() {
+		o[best] = verdict
 	}
 }
 
-func (o outcomes) of(cell Cell) Outcome {
-	if outcome, ok := o[[2]string{cell.Feature, cell.Technique}]; ok {
-		return outcome
+func (o outcomes) of(cell Cell) Verdict {
+	if verdict, ok := o[[2]string{cell.Feature, cell.Technique}]; ok {
+		return verdict
 	}
 	return o[[2]string{cell.Feature, ""}]
 }
@@ -838,11 +843,12 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 	var compared Compared
 	// Another suite has another libzmq, of which the control says nothing.
 	if control, planned := r.controls[client.Variant.Suite]; planned {
-		compared.Control = r.below[control].of(cell)
+		compared.Control = r.below[control].of(cell).Outcome
 	}
 	for client, outcomes := range r.below {
 		if client.Target == cell.Target && client.Binding != cell.Binding {
-			compared.Raw = outcomes.of(cell)
+			raw := outcomes.of(cell)
+			compared.Raw, compared.RawReason = raw.Outcome, raw.Reason
 		}
 	}
 	return compared
@@ -1006,7 +1012,7 @@ func appendCell(text []byte, cell Cell) []byte {
 func (r *run) key(image string, client PlannedClient, feature Feature, cell Cell) string {
 	text := make([]byte, 0, 1024)
 	text = append(strconv.AppendInt(text, Protocol, 10), '\n')
-	for _, part := range []string{image, r.environment.EndpointDigest, r.environment.Confinement, r.environment.Engine, r.environment.Host, client.Binding.Witness} {
+	for _, part := range []string{image, r.environment.EndpointDigest, r.environment.Confinement, r.environment.Engine, r.environment.Host, strconv.Itoa(r.environment.Cores), client.Binding.Witness} {
 		text = append(append(text, part...), '\n')
 	}
 	for _, part := range client.Binding.Command {

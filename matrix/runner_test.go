@@ -596,12 +596,50 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		second := &memory{}
 		options := options(t, fake.Script{}, second)
 		options.Resumed, options.Prior = true, prior{first.attempts()[:7], ""}
+		options.Header.Environment = first.lines[0].Header.Environment
 		footer, err := matrix.Run(t.Context(), options)
 		require.NoError(t, err)
 		assert.Equal(t, 72, footer.Attempts)
 		assert.Len(t, second.attempts(), 72-7, "what is recorded is not recorded again")
 		assert.NotEqual(t, matrix.LineHeader, second.lines[0].Type)
 	})
+}
+
+func TestResumedElsewhereIsRefused(t *testing.T) {
+	record := &memory{}
+	options := options(t, fake.Script{Cores: 4}, record)
+	options.Resumed = true
+	options.Header.Environment = matrix.Environment{Host: "fake", Cores: 2, Engine: "fake", EndpointDigest: "fake-endpoint"}
+	_, err := matrix.Run(t.Context(), options)
+	require.EqualError(t, err, "run run1 was begun on something else: its number of cores was 2 and is 4; start a new run, which reuses what it may")
+	assert.Empty(t, record.lines, "the record has one environment, which would not be that of what follows")
+	assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
+}
+
+// Whole runs with other techniques beside a cell attempt it more often than a run
+// of the cell alone needs. What they saw go wrong must not be passed over.
+func TestReuseCountsAllThatIsRecorded(t *testing.T) {
+	const name = "a@one/raw/g/thread/plain"
+	first := &memory{}
+	long := options(t, fake.Script{Answer: only(name, func(attempt fake.Attempt) (fake.Answer, error) {
+		if attempt.Number > 18 {
+			return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "late"}), nil
+		}
+		return fake.Passing(t.Context(), attempt)
+	})}, first)
+	long.Repeat = 20
+	_, err := matrix.Run(t.Context(), long)
+	require.NoError(t, err)
+
+	second := &memory{}
+	short := options(t, fake.Script{}, second)
+	short.Prior = prior{first.attempts(), "run0"}
+	_, err = matrix.Run(t.Context(), short)
+	require.NoError(t, err)
+	verdict := second.verdicts()[name]
+	assert.Equal(t, matrix.Flaky, verdict.Outcome, "%s", verdict.Reason)
+	assert.Equal(t, 20, verdict.Attempts)
+	assert.Equal(t, 18, verdict.Passes)
 }
 
 func TestCancelledRunHasNoFooterAndLeavesNothing(t *testing.T) {

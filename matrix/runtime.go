@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,6 +41,23 @@ type Environment struct {
 	// image of theirs: the warden's build on a host, the containers' settings. It
 	// is part of that decision too.
 	Confinement string `json:"confinement,omitempty"`
+}
+
+// changes says in which parts another environment is not this one.
+func (e Environment) changes(now Environment) string {
+	var changes []string
+	for _, part := range []struct{ name, was, is string }{
+		{"host", e.Host, now.Host},
+		{"number of cores", strconv.Itoa(e.Cores), strconv.Itoa(now.Cores)},
+		{"engine", e.Engine, now.Engine},
+		{"endpoint", e.EndpointDigest, now.EndpointDigest},
+		{"confinement", e.Confinement, now.Confinement},
+	} {
+		if part.was != part.is {
+			changes = append(changes, fmt.Sprintf("its %s was %s and is %s", part.name, part.was, part.is))
+		}
+	}
+	return strings.Join(changes, ", ")
 }
 
 // Place is one prepared client. Its methods are called by one goroutine at a

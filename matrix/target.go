@@ -3,6 +3,7 @@ package matrix
 import (
 	"path"
 	"slices"
+	"strings"
 )
 
 // Target is one implementation as its target.yaml describes it. The package
@@ -63,8 +64,12 @@ type SharedCauses struct {
 	Causes []Cause `json:"causes"`
 }
 
-// CauseOf is the first cause that fits the red verdict, or nil.
+// CauseOf is the first cause that fits the red verdict, or nil. None fits what is
+// the probe's fault, or a binding that does not load, which broke nothing else.
 func (t Target) CauseOf(verdict Verdict) *Cause {
+	if verdict.Layer == LayerProbe || strings.Contains(verdict.Reason, verdict.Binding+" does not load: ") {
+		return nil
+	}
 	for i, cause := range t.Causes {
 		featureFits, _ := path.Match(cause.Feature, verdict.Feature)
 		techniqueFits, _ := path.Match(cause.Technique, verdict.Technique)

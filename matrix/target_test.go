@@ -19,6 +19,8 @@ func TestCauseFitsOnlyWhatItWasFoundFor(t *testing.T) {
 		"the first that fits": {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "mended"}, Outcome: Crash}, "second"},
 		"another outcome":     {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Hang}, ""},
 		"a pass has none":     {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Pass}, ""},
+		"the probe's fault":   {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Crash, Layer: LayerProbe}, ""},
+		"not loaded":          {Verdict{Cell: Cell{Binding: "b", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Crash, Reason: "b does not load: no package"}, ""},
 		"another binding":     {Verdict{Cell: Cell{Binding: "c", Feature: "callback/io-thread", Technique: "plain"}, Outcome: Crash}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

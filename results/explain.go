@@ -123,7 +123,7 @@ func (e *explanation) cell(v view, cell Cell) {
 		}
 		e.say("techniques", strings.Join(lines, "\n"))
 	}
-	if best := bestOf(techniques); cell.Outcome != matrix.Pass && best.Outcome == matrix.Pass {
+	if best := bestOf(techniques); cell.Outcome.Red() && best.Outcome == matrix.Pass {
 		e.say("mended by", strings.TrimSpace(visible(best.Technique)+". "+techniqueAdvice[best.Technique])+
 			"\nzmqmatrix explain "+ShellWord(visible(best.Key().String())))
 	} else if advice := techniqueAdvice[cell.Technique]; advice != "" {

@@ -42,8 +42,8 @@ var _ matrix.Prior = (*Prior)(nil)
 // PriorOf indexes the attempts in the record of the run that is being resumed
 // ("" for a new run) and in those of earlier runs, finished or not. An attempt
 // that one run reused from another is found once. An earlier record that can't
-// be read is left out, and Skipped says so: its attempts are made anew. A
-// resumed one that can't be read is an error.
+// be read, or whose controls were misjudged, is left out, and Skipped says so: its
+// attempts are made anew. A resumed one that can't be read is an error.
 func PriorOf(resumed string, earlier ...string) (*Prior, error) {
 	prior := &Prior{}
 	if resumed != "" {
@@ -99,6 +99,10 @@ func (p *Prior) add(path string, resumed bool) (err error) {
 		switch line.Type {
 		case matrix.LineHeader:
 			record.run = line.Header.Run
+		case matrix.LineFooter:
+			if i := slices.IndexFunc(line.Footer.Controls, matrix.ControlResult.Misread); i >= 0 {
+				return fmt.Errorf("%s: the run is invalid: its control %s", path, line.Footer.Controls[i].Text())
+			}
 		case matrix.LineAttempt:
 			p.index = append(p.index, located{
 				name:   attemptName(line.Attempt.Evidence.Cell, line.Attempt.Key),

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -115,6 +116,20 @@ func TestPrior(t *testing.T) {
 		require.Len(t, prior.Skipped(), 2)
 		assert.ErrorContains(t, prior.Skipped()[0], "zmqmatrix/record/v0")
 		assert.ErrorContains(t, prior.Skipped()[1], damaged+":3:")
+	})
+	t.Run("a run whose control was misjudged is left out, and said", func(t *testing.T) {
+		invalid := runOf(t, "invalid", attemptAt(7))
+		footer, err := json.Marshal(matrix.Line{Type: matrix.LineFooter, Footer: &matrix.Footer{Controls: []matrix.ControlResult{
+			{Name: "controls@one/libzmq/hang/asleep/plain", Expected: matrix.Hang, Outcome: matrix.Crash, Reason: "died of SIGKILL"},
+		}}})
+		require.NoError(t, err)
+		appendTo(t, invalid, string(footer)+"\n")
+		prior := priorOf(t, "", invalid, runOf(t, "first", attemptAt(1)))
+		attempts, err := prior.Attempts(priorCell, key)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"first"}, origins(attempts))
+		require.Len(t, prior.Skipped(), 1)
+		assert.ErrorContains(t, prior.Skipped()[0], invalid+": the run is invalid: its control controls@one/libzmq/hang/asleep/plain must be hang and is crash: died of SIGKILL")
 	})
 	t.Run("a resumed record that can't be read is an error", func(t *testing.T) {
 		_, err := PriorOf(filepath.Join(t.TempDir(), "none.jsonl"))

@@ -220,7 +220,8 @@ func (m *measured) shown() *Evidence {
 	if evidence == nil || m.dossier == nil || m.verdict.Outcome == matrix.Pass {
 		return evidence
 	}
-	if evidence.Dossier == nil || m.dossier.Backtrace != "" {
+	// What a hanging process was doing, a crash of another attempt does not say.
+	if evidence.Dossier == nil || m.dossier.Backtrace != "" && m.verdict.Outcome != matrix.Hang {
 		withDossier := *evidence
 		withDossier.Dossier = m.dossier
 		return &withDossier
@@ -456,7 +457,7 @@ func bestOf(techniques []Cell) Cell {
 
 // replayOf is the command that measures a client's cell again.
 func replayOf(cell matrix.Cell, client Client) string {
-	command := fmt.Sprintf("zmqmatrix run --target %s --binding %s --feature %s --technique %s",
+	command := fmt.Sprintf("zmqmatrix run --fresh --target %s --binding %s --feature %s --technique %s",
 		ShellWord(cell.Target), ShellWord(cell.Binding), ShellWord(cell.Feature), ShellWord(cell.Technique))
 	if source := client.Source; source != nil && source.Folder {
 		command += " --binding-source " + ShellWord(cell.Binding+"="+source.From)

@@ -359,6 +359,8 @@ func (v view) layerFound(cell Cell) string {
 		return fmt.Sprintf("the control %s passes this feature; %s has no raw binding that was measured on it", say(control), visible(cell.Target))
 	case raw.Outcome == matrix.Pass:
 		return fmt.Sprintf("the control %s and the raw layer %s pass this feature: what breaks is the binding", say(control), say(raw))
+	case raw.Outcome.Red() && cell.Layer != matrix.LayerRuntime:
+		return fmt.Sprintf("the control %s passes this feature, and the raw layer %s is red too, but not in the same way: that does not tell what breaks", say(control), say(raw))
 	case raw.Outcome.Red():
 		return fmt.Sprintf("the control %s passes this feature, and the raw layer %s is red too: what breaks is the implementation", say(control), say(raw))
 	}

@@ -109,14 +109,14 @@
 (defun names-of-new-threads (threads-before)
   "Names of the threads that are not among THREADS-BEFORE. A thread names itself
 soon after its start and has the main thread's name until then, which is waited
-for, but no longer than a second: libzmq could be one that names no threads."
-  (let ((id (zmqmatrix.fixture:thread-id)))
-    (loop for round from 1
-          for threads = (names-by-thread)
+for, but no longer than ten seconds: libzmq could be one that names no threads."
+  (let ((id (zmqmatrix.fixture:thread-id))
+        (end (+ (get-internal-real-time) (* 10 internal-time-units-per-second))))
+    (loop for threads = (names-by-thread)
           for own-name = (cdr (assoc id threads))
           for new = (remove-if (lambda (thread) (assoc (car thread) threads-before)) threads)
           when (or (and new (notany (lambda (thread) (string= (cdr thread) own-name)) new))
-                   (= round 1000))
+                   (> (get-internal-real-time) end))
             return new
           do (zmqmatrix.fixture:sleep-us 1000))))
 
