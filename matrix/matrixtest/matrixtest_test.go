@@ -113,7 +113,7 @@ func TestSubtestsSay(t *testing.T) {
 	}{
 		{"crash", pzmq, "FAIL", []string{pzmq}, []string{
 			"crash: died of SIGSEGV", "requirement what zero-copy/wire requires", "layer       binding", "evidence    /",
-			"again       zmqmatrix run --target tiny@one --binding pzmq --feature zero-copy/wire --technique plain",
+			"again       zmqmatrix run --fresh --target tiny@one --binding pzmq --feature zero-copy/wire --technique plain",
 			"alone       go test -count=1 -run '^TestMatrix$/^tiny@one,pzmq$/^zero-copy$/^wire$/^plain$'",
 		}, []string{"techniques"}},
 		{"mended", "tiny@one,cffi/callback/foreign-thread/plain", "SKIP", nil, []string{
