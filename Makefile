@@ -36,7 +36,7 @@ setup-test:
 check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
 	$(GO) vet -tags integration ./...
-	CGO_ENABLED=0 $(GO) build -o /dev/null .
+	CGO_ENABLED=0 $(GO) build -trimpath -o /dev/null .
 
 # Ratios in one run: harness cost per attempt, the endpoint's sink against C's,
 # and 100 000 cells on the fake runtime.
