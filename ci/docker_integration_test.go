@@ -115,6 +115,7 @@ func TestInterruptLeavesNothingOnTheEngine(t *testing.T) {
 			require.True(t, more, "%s", run.stderr.String())
 			require.Equal(t, "started", started.Event)
 			awaitEvents(t, run, moment.event, moment.count)
+			awaitRecord(t, root)
 			if moment.dockerfile == building {
 				require.Eventually(t, func() bool { return len(running(t, api, step)) > 0 }, 2*time.Minute, 50*time.Millisecond)
 			}

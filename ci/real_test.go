@@ -348,6 +348,7 @@ func TestInterruptLeavesNoProcess(t *testing.T) {
 			run := startCommand(t, realCommand(t, root, cache, nil, "run", "--json", "--runtime", "local", "--feature", "callback", "--binding", "slow"))
 			if moment.attempts == 0 {
 				awaitEvents(t, run, "preparing", 1)
+				awaitRecord(t, root)
 				require.Eventually(t, func() bool {
 					return strings.Contains(strings.Join(processesWith(t, cache), "\n"), "sleep 600")
 				}, time.Minute, 20*time.Millisecond)
@@ -385,6 +386,20 @@ func awaitEvents(t *testing.T, run *eventsRun, name string, n int) {
 			n--
 		}
 	}
+}
+
+// awaitRecord waits until the one run in the tree has recorded what it is. Clients
+// are prepared meanwhile; a run that is stopped before can't be resumed.
+func awaitRecord(t *testing.T, root string) {
+	require.Eventually(t, func() bool {
+		records, err := filepath.Glob(filepath.Join(root, "results", "runs", "*", measure.RecordName))
+		require.NoError(t, err)
+		if len(records) != 1 {
+			return false
+		}
+		found, err := os.Stat(records[0])
+		return err == nil && found.Size() > 0
+	}, 2*time.Minute, 10*time.Millisecond)
 }
 
 // TestAFullDisk fills a real file system, which takes root; the script resume
