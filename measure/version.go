@@ -31,8 +31,8 @@ var sources string
 const dirtySuffix = "+dirty"
 
 // versionOf is a release or pseudo-version; of a checkout that the toolchain
-// gave none, its revision, or a digest of its sources. In another module's program, such as its tests, it is
-// the version that this module is required in.
+// gave none, its revision, or a digest of its sources. In another module's
+// program, such as its tests, it is the version that this module is required in.
 func versionOf(info *debug.BuildInfo) string {
 	for _, module := range info.Deps {
 		switch {

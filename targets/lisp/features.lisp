@@ -31,7 +31,7 @@ knows for it. A runtime may know more: see RUNTIME:TRAMPOLINE."
 
 (defun run-feature (feature)
   "Exercise it and report what is seen."
-  (when (member (feature-group feature) '("callback" "static-area" "zero-copy") :test #'string=)
+  (when (member (feature-group feature) '("callback" "static-area") :test #'string=)
     (zmqmatrix.binding:require-memory-interface))
   (funcall (third feature)))
 

@@ -163,6 +163,8 @@ for every GC-EVERYth hint."
   (format nil "~a+~d" (address-text (area-address area)) (area-size area)))
 
 (defun run-zero-copy (kind release)
+  ;; Before anything of the binding's is used that sending in place does not need.
+  (zmqmatrix.binding:require-memory-interface)
   (let* ((count (parameter "count"))
          (sizes (list-parameter "sizes"))
          (copy-count (parameter "copy-count"))
