@@ -208,6 +208,18 @@ func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier
 	return dossier
 }
 
+// pending reports whether a signal of the thread's own waits to be delivered.
+func (t *tracer) pending(thread int) bool {
+	text, err := readProc(threadFile(t.pid, thread, "status"))
+	if err != nil {
+		return false
+	}
+	blocked := signalSet(text, "SigBlk:")
+	return slices.ContainsFunc(signalSet(text, "SigPnd:"), func(signal unix.Signal) bool {
+		return !slices.Contains(blocked, signal)
+	})
+}
+
 // blocked are the signals that the thread blocks now.
 func (t *tracer) blocked(thread int) []unix.Signal {
 	text, err := readProc(threadFile(t.pid, thread, "status"))
@@ -343,8 +355,14 @@ func (t *tracer) freeze(p *probe) (map[int]unix.Signal, error) {
 			case err != nil || reaped != thread:
 			case status.Stopped():
 				progress, t.threads[thread] = true, true
-				if int(status)>>16 == 0 {
+				switch {
+				case int(status)>>16 == 0:
 					held[thread] = status.StopSignal()
+				case t.pending(thread):
+					// It stops once more, with the signal, before it executes
+					// anything. Left pending, a fault would come before the
+					// SIGSTOP of letGo, and kill the probe.
+					t.resume(unix.PTRACE_CONT, thread, 0)
 				}
 			default: // ended
 				progress = true
