@@ -207,8 +207,10 @@ type Recorder interface {
 // Prior finds attempts made before: by this run, when it is resumed, or by an
 // earlier one with the same key.
 type Prior interface {
-	// Attempts returns the recorded attempts of the cell under that key, in
-	// order; Attempt.ReusedFrom is empty for those of the resumed run itself,
-	// which are in the record already.
+	// Attempts returns the recorded attempts of the cell's client under that
+	// key, in order; Attempt.ReusedFrom is empty for those of the resumed run
+	// itself, which are in the record already. They are of the cell, which the
+	// key is of, too, but for the negative probe's, which is a cell of another
+	// name in each run.
 	Attempts(cell Cell, key string) ([]Attempt, error)
 }

@@ -71,7 +71,7 @@ func Run(ctx context.Context, options Options) (Footer, error) {
 	run := &run{
 		Options:  options,
 		features: map[string]Feature{},
-		keyTexts: map[string]string{},
+		keyTexts: map[string]string{introduction: keyText(negativeProbe(introduction))},
 		footer:   Footer{Counts: map[Outcome]int{}},
 		below:    map[Client]outcomes{},
 		control:  map[string]map[string]time.Duration{},
@@ -232,6 +232,9 @@ func (r *run) clients(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err = r.start(ctx, clients); err != nil {
+		return err
+	}
 	r.slots.size = wholeCore * cmp.Or(r.Parallel, r.environment.Cores, runtime.NumCPU())
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -247,12 +250,40 @@ func (r *run) clients(ctx context.Context) (err error) {
 	return group.Wait()
 }
 
+// start starts the clients that are asked who they are, all at once. One that an
+// earlier run asked may have nothing left to be attempted, and is started when it
+// is found to have, in its turn.
+func (r *run) start(ctx context.Context, clients []*client) error {
+	failures := make([]error, len(clients))
+	var started sync.WaitGroup
+	for i, client := range clients {
+		if client.unprepared != nil {
+			continue
+		}
+		if failures[i] = r.recall(client); failures[i] != nil || len(client.introduced) > 0 {
+			continue
+		}
+		started.Go(func() {
+			began := time.Now()
+			if _, client.unprepared = client.place.start(ctx); client.unprepared == nil {
+				r.spent(client.Client(), time.Since(began), 0)
+			}
+		})
+	}
+	started.Wait()
+	return errors.Join(failures...)
+}
+
 // client is a planned client under way.
 type client struct {
 	PlannedClient
 	place      placeKeeper
 	turn       turn
 	unprepared error // why it has no place
+	// What it answered to the negative probe when it was what it is now, and how
+	// often this run has asked it.
+	introduced []Attempt
+	asked      int
 }
 
 // introduction stands among the features of a client for its negative probe.
@@ -555,53 +586,129 @@ func unsound(verdicts []Verdict, begun []*cellRun) bool {
 	return false
 }
 
-// introduce asks the client for a feature with a random name, which tells who
-// it is and whether its "unsupported" can be believed.
-func (r *run) introduce(ctx context.Context, client *client, account *ClientAccount) error {
-	digest := sha256.Sum256(append(append(r.seedText(), "negative probe\x00"...), client.Client().String()...))
-	feature := Feature{
-		Name: fmt.Sprintf("zz%x/%x", digest[:3], digest[3:8]),
+// negativeProbe is the feature of this name, which no client can know: asked for
+// it, a client tells who it is, and whether its "unsupported" can be believed.
+func negativeProbe(name string) Feature {
+	return Feature{
+		Name: name,
 		Wall: 30 * time.Second,
 		Judge: func(Evidence) Finding {
 			return Finding{Outcome: Fail, Reason: "said done of a feature that does not exist"}
 		},
 	}
-	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: feature.Name, Technique: "plain"}
+}
+
+// introductionOf is the cell of a client's negative probe, and what its attempts
+// are found by, whatever name it was given.
+func (r *run) introductionOf(client *client) (Cell, string) {
+	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: introduction, Technique: "plain"}
+	return cell, r.key(client.place.now.Digest(), client.PlannedClient, negativeProbe(introduction), cell)
+}
+
+// recall finds the answers to the negative probe that the client gave when it was
+// what it is now.
+func (r *run) recall(client *client) error {
+	if r.Prior == nil {
+		return nil
+	}
+	earlier, err := r.Prior.Attempts(r.introductionOf(client))
+	if err != nil {
+		return fmt.Errorf("reading earlier answers of %s to the negative probe: %w", client.Client(), err)
+	}
+	for _, attempt := range earlier {
+		if attempt.ReusedFrom == "" {
+			client.asked++
+		}
+		attempt.Finding = Conclude(negativeProbe(attempt.Evidence.Cell.Feature), true, attempt.Evidence)
+		if attempt.answered() && attempt.Evidence.Report.Hello != nil {
+			client.introduced = append(client.introduced, attempt)
+		}
+	}
+	return nil
+}
+
+// answered tells whether the client answered. One that died or was too slow gave no
+// answer that could be distrusted.
+func (a Attempt) answered() bool {
+	return a.Finding.Outcome != Error && a.Finding.Outcome != Hang && a.Finding.Outcome != Crash
+}
+
+// introduce asks the client for a feature with a random name, unless an earlier
+// run did, and notes in the account what its answers tell.
+func (r *run) introduce(ctx context.Context, client *client, account *ClientAccount) error {
+	if len(client.introduced) > 0 {
+		return r.reintroduce(client, account)
+	}
+	digest := sha256.Sum256(append(append(r.seedText(), "negative probe\x00"...), client.Client().String()...))
+	cell, key := r.introductionOf(client)
+	cell.Feature = fmt.Sprintf("zz%x/%x", digest[:3], digest[3:8])
+	feature := negativeProbe(cell.Feature)
 	bounds := r.bounds(client.PlannedClient, feature, cell)
-	// Nothing stands under a raw client by which its fault could be told from its
-	// probe's.
-	mustStart := client.Binding.Raw && !client.negative()
 	var attempt Attempt
 	for range errorAttempts {
-		// One that died or was too slow gave no answer that could be distrusted.
 		wanted := claim{urgency: r.urgency(client.PlannedClient), share: wholeCore, alone: attempt.Finding.Outcome == Hang}
 		err := client.turn.next(ctx, wanted)
 		if err != nil {
 			return err
 		}
-		if attempt, err = r.attempt(ctx, client, feature, cell, bounds, Attempt{Number: 1}, true); err != nil {
+		client.asked++
+		if attempt, err = r.attempt(ctx, client, feature, cell, bounds, Attempt{Number: client.asked, Key: key}, true); err != nil {
 			return err
 		}
-		if outcome := attempt.Finding.Outcome; outcome != Error && outcome != Hang && outcome != Crash {
+		if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
+			return err
+		}
+		if attempt.answered() {
 			break
 		}
 	}
-	account.Hello = attempt.Evidence.Report.Hello
-	finding, closing := attempt.Finding, attempt.Evidence.Report.Closing
+	// Nothing stands under a raw client by which its fault could be told from its
+	// probe's.
+	mustStart := client.Binding.Raw && !client.negative()
 	switch {
-	case finding.Outcome == Error:
-		account.Error = "the negative probe: " + finding.Reason
-	case mustStart && account.Hello == nil:
-		account.Error = "the probe does not start, and that may be its own fault: " + finding.Reason
-	case closing.Type == ClosingUnsupported && slices.Contains(unknown(cell), closing.Reason):
-		account.Trusted = true
-	case closing.Type == ClosingUnsupported:
-		// One that says so of everything, whatever it was asked.
-		account.Distrust = fmt.Sprintf("asked for the feature %s, which does not exist, it said unsupported, but not with the reason %q: %s", feature.Name, unknown(cell)[0], closing.Reason)
+	case attempt.Finding.Outcome == Error:
+		account.Error = "the negative probe: " + attempt.Finding.Reason
+	case mustStart && attempt.Evidence.Report.Hello == nil:
+		account.Error = "the probe does not start, and that may be its own fault: " + attempt.Finding.Reason
 	default:
-		account.Distrust = fmt.Sprintf("asked for the feature %s, which does not exist: %s: %s", feature.Name, finding.Outcome, finding.Reason)
+		account.Trusted, account.Distrust = attempt.trust()
+	}
+	account.Hello = attempt.Evidence.Report.Hello
+	return nil
+}
+
+// reintroduce notes what the client answered when it was asked before. It has to
+// be trusted by all of that.
+func (r *run) reintroduce(client *client, account *ClientAccount) error {
+	account.Trusted = true
+	for _, attempt := range client.introduced {
+		if attempt.ReusedFrom != "" {
+			client.asked++
+			attempt.Number = client.asked
+			if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
+				return err
+			}
+		}
+		if account.Trusted {
+			account.Trusted, account.Distrust = attempt.trust()
+			account.Hello = attempt.Evidence.Report.Hello
+		}
 	}
 	return nil
+}
+
+// trust tells whether the client can be trusted by its answer to the negative
+// probe, or why not.
+func (a Attempt) trust() (trusted bool, distrust string) {
+	cell, closing := a.Evidence.Cell, a.Evidence.Report.Closing
+	switch {
+	case closing.Type == ClosingUnsupported && slices.Contains(unknown(cell), closing.Reason):
+		return true, ""
+	case closing.Type == ClosingUnsupported:
+		// One that says so of everything, whatever it was asked.
+		return false, fmt.Sprintf("asked for the feature %s, which does not exist, it said unsupported, but not with the reason %q: %s", cell.Feature, unknown(cell)[0], closing.Reason)
+	}
+	return false, fmt.Sprintf("asked for the feature %s, which does not exist: %s: %s", cell.Feature, a.Finding.Outcome, a.Finding.Reason)
 }
 
 // cellRun is a cell that is being decided: recorded attempts with the same key
@@ -858,10 +965,14 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 // error means that the run can't go on; a fault of the harness in this one
 // attempt is evidence of the outcome Error.
 func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, bounds Bounds, attempt Attempt, trusted bool) (Attempt, error) {
+	place, err := r.started(ctx, client)
 	attempt.Started = time.Now().UTC()
 	attempt.Shared = client.turn.shared()
 	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, attempt.Number, ""), Params: feature.Params}
-	if err := r.perform(ctx, client, feature, bounds, &attempt); err != nil {
+	if err == nil {
+		err = r.perform(ctx, client, place, feature, bounds, &attempt)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return Attempt{}, ctx.Err()
 		}
@@ -874,13 +985,24 @@ func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell
 	return attempt, nil
 }
 
-// perform fills in the attempt's evidence.
-func (r *run) perform(ctx context.Context, client *client, feature Feature, bounds Bounds, attempt *Attempt) error {
-	evidence := &attempt.Evidence
-	place, err := client.place.get(ctx)
-	if err != nil {
-		return fmt.Errorf("preparing %s again: %w", client.Client(), err)
+// started is the client's place, which is started in the client's turn if it was
+// not needed before, or is lost.
+func (r *run) started(ctx context.Context, client *client) (Place, error) {
+	if client.place.started {
+		return client.place.now, nil
 	}
+	began := time.Now()
+	place, err := client.place.start(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("making %s ready: %w", client.Client(), err)
+	}
+	r.spent(client.Client(), time.Since(began), 0)
+	return place, nil
+}
+
+// perform fills in the attempt's evidence.
+func (r *run) perform(ctx context.Context, client *client, place Place, feature Feature, bounds Bounds, attempt *Attempt) error {
+	evidence := &attempt.Evidence
 	task := Task{
 		Env: map[string]string{
 			"ZM_PROTOCOL":  strconv.Itoa(Protocol),
@@ -901,6 +1023,7 @@ func (r *run) perform(ctx context.Context, client *client, feature Feature, boun
 		task.Env["ZM_PARAM_"+variable(param)] = value
 	}
 	var endpoint Endpoint
+	var err error
 	if len(feature.Lane) > 0 {
 		evidence.Sockets = slices.Clone(feature.Lane)
 		for i := range evidence.Sockets {
@@ -1092,10 +1215,12 @@ func (k *endpointKeeper) close(ctx context.Context) error {
 	return k.now.Close(ctx)
 }
 
-// placeKeeper has a client's place, and prepares it anew when it is lost.
+// placeKeeper has a client's place, which is started when it is needed, and
+// prepares it anew when it is lost.
 type placeKeeper struct {
 	prepare func(context.Context) (Place, error)
 	now     Place
+	started bool
 }
 
 func (k *placeKeeper) get(ctx context.Context) (Place, error) {
@@ -1109,11 +1234,23 @@ func (k *placeKeeper) get(ctx context.Context) (Place, error) {
 	return k.now, nil
 }
 
+func (k *placeKeeper) start(ctx context.Context) (Place, error) {
+	place, err := k.get(ctx)
+	if err != nil || k.started {
+		return place, err
+	}
+	if err := place.Start(ctx); err != nil {
+		return nil, err
+	}
+	k.started = true
+	return place, nil
+}
+
 func (k *placeKeeper) lost(ctx context.Context, place Place, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	k.now = nil
+	k.now, k.started = nil, false
 	return errors.Join(err, place.Close(ctx))
 }
 

@@ -45,7 +45,8 @@ func (m *memory) verdicts() map[string]matrix.Verdict {
 	return verdicts
 }
 
-func (m *memory) attempts() []matrix.Attempt {
+// recorded are all attempts, those of the negative probes included.
+func (m *memory) recorded() []matrix.Attempt {
 	var attempts []matrix.Attempt
 	for _, line := range m.lines {
 		if line.Attempt != nil {
@@ -53,6 +54,15 @@ func (m *memory) attempts() []matrix.Attempt {
 		}
 	}
 	return attempts
+}
+
+// attempts are those of cells.
+func (m *memory) attempts() []matrix.Attempt {
+	return slices.DeleteFunc(m.recorded(), func(attempt matrix.Attempt) bool { return negativeProbe(attempt) })
+}
+
+func negativeProbe(attempt matrix.Attempt) bool {
+	return strings.HasPrefix(attempt.Evidence.Cell.Feature, "zz")
 }
 
 // prior gives a record's attempts to another run.
@@ -64,7 +74,7 @@ type prior struct {
 func (p prior) Attempts(cell matrix.Cell, key string) ([]matrix.Attempt, error) {
 	var found []matrix.Attempt
 	for _, attempt := range p.attempts {
-		if attempt.Evidence.Cell == cell && attempt.Key == key {
+		if attempt.Evidence.Cell.Client() == cell.Client() && attempt.Key == key {
 			attempt.ReusedFrom = p.from
 			found = append(found, attempt)
 		}
@@ -426,6 +436,82 @@ func TestUnsupportedIsBelievedOnlyAfterTheNegativeProbe(t *testing.T) {
 	}
 }
 
+func TestAnswersToTheNegativeProbeAreReused(t *testing.T) {
+	client := matrix.Client{Target: "a@one", Binding: "raw"}
+	answering := func(seed uint64, prior matrix.Prior, answer func(attempt fake.Attempt) fake.Answer) (record *memory, asked int) {
+		record = &memory{}
+		options := options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+			if attempt.Client == client && strings.HasPrefix(attempt.Feature, "zz") {
+				asked++
+				return answer(attempt), nil
+			}
+			return fake.Passing(ctx, attempt)
+		}}, record)
+		options.Prior, options.Header.Seed = prior, seed
+		_, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		return record, asked
+	}
+	account := func(record *memory) matrix.ClientAccount {
+		for _, line := range record.lines {
+			if line.Client != nil && line.Client.Client == client {
+				return *line.Client
+			}
+		}
+		require.Fail(t, "it has no account")
+		return matrix.ClientAccount{}
+	}
+	honest := func(attempt fake.Attempt) fake.Answer {
+		answer, err := fake.Passing(t.Context(), attempt)
+		require.NoError(t, err)
+		return answer
+	}
+	boast := func(attempt fake.Attempt) fake.Answer {
+		return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingDone})
+	}
+	dead := func(fake.Attempt) fake.Answer {
+		return fake.Answer{Account: matrix.Account{Ending: matrix.Signaled, Signal: "SIGSEGV"}}
+	}
+	trusted, _ := answering(1, nil, honest)
+	distrusted, _ := answering(2, nil, boast)
+	require.NotEmpty(t, account(distrusted).Distrust)
+	silent, asked := answering(3, nil, dead)
+	assert.Equal(t, 3, asked)
+	assert.Len(t, silent.recorded(), len(silent.attempts())+3+2, "every try is recorded")
+
+	t.Run("whatever the seed", func(t *testing.T) {
+		record, asked := answering(4, prior{trusted.recorded(), "run0"}, boast)
+		assert.Zero(t, asked)
+		assert.True(t, account(record).Trusted)
+		assert.Equal(t, account(trusted).Hello, account(record).Hello)
+	})
+	t.Run("distrust stays", func(t *testing.T) {
+		record, asked := answering(4, prior{distrusted.recorded(), "run0"}, honest)
+		assert.Zero(t, asked)
+		assert.False(t, account(record).Trusted)
+		assert.Equal(t, account(distrusted).Distrust, account(record).Distrust)
+		record, _ = answering(4, prior{append(trusted.recorded(), distrusted.recorded()...), "run0"}, honest)
+		assert.False(t, account(record).Trusted, "all that it answered counts")
+		assert.Equal(t, account(distrusted).Distrust, account(record).Distrust)
+	})
+	t.Run("but not where it gave none", func(t *testing.T) {
+		record, asked := answering(4, prior{silent.recorded(), "run0"}, honest)
+		assert.Equal(t, 1, asked)
+		assert.True(t, account(record).Trusted)
+	})
+	t.Run("a resumed run goes on counting", func(t *testing.T) {
+		record := &memory{}
+		options := options(t, fake.Script{}, record)
+		options.Resumed, options.Prior, options.Header.Seed = true, prior{silent.recorded(), ""}, 3
+		options.Header.Environment = silent.lines[0].Header.Environment
+		_, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		probes := slices.DeleteFunc(record.recorded(), func(attempt matrix.Attempt) bool { return !negativeProbe(attempt) })
+		require.Len(t, probes, 1)
+		assert.Equal(t, 4, probes[0].Number)
+	})
+}
+
 // A probe of ours that can't start must not look like a client that crashes. What
 // stands on a raw client that starts is held to that.
 func TestARawClientWhoseProbeNeverStartsIsAnError(t *testing.T) {
@@ -520,18 +606,54 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 	require.NoError(t, err)
 	t.Run("nothing changed", func(t *testing.T) {
 		second := &memory{}
-		options := options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
-			assert.True(t, strings.HasPrefix(attempt.Feature, "zz"), "only the negative probe is asked again, not %s", attempt.Feature)
-			return fake.Passing(ctx, attempt)
+		options := options(t, fake.Script{Start: func(_ context.Context, client matrix.Client) error {
+			assert.Fail(t, "nothing is left to be run", "%s is started", client)
+			return nil
 		}}, second)
-		options.Prior = prior{first.attempts(), "run0"}
+		options.Prior = prior{first.recorded(), "run0"}
 		footer, err := matrix.Run(t.Context(), options)
 		require.NoError(t, err)
 		assert.Equal(t, 72, footer.Reused)
 		assert.Len(t, second.attempts(), 72, "the new record stands by itself")
+		assert.Len(t, second.recorded(), 72+3, "with the negative probes")
+		for _, line := range second.lines {
+			if line.Client != nil {
+				assert.True(t, line.Client.Trusted)
+				assert.NotNil(t, line.Client.Hello)
+			}
+			if line.Attempt != nil {
+				assert.Equal(t, "run0", line.Attempt.ReusedFrom)
+			}
+		}
+	})
+	t.Run("what has a cell left is started in its turn", func(t *testing.T) {
+		second := &memory{}
+		var starts []matrix.Client
+		options := options(t, fake.Script{Start: func(_ context.Context, client matrix.Client) error {
+			starts = append(starts, client)
+			if len(starts) == 1 {
+				return errors.New("the engine is away")
+			}
+			return nil
+		}}, second)
+		options.Prior = prior{slices.DeleteFunc(first.recorded(), func(attempt matrix.Attempt) bool {
+			return attempt.Evidence.Cell.String() == "a@one/high/g/simple/plain"
+		}), "run0"}
+		footer, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+		assert.Equal(t, 71, footer.Reused)
+		high := matrix.Client{Target: "a@one", Binding: "high"}
+		assert.Equal(t, []matrix.Client{high, high}, starts)
+		assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
+		assert.Equal(t, matrix.Pass, second.verdicts()["a@one/high/g/simple/plain"].Outcome)
+		for _, attempt := range second.attempts() {
+			if attempt.ReusedFrom == "" && attempt.Number == 1 {
+				assert.Equal(t, "making a@one/high ready: the engine is away", attempt.Evidence.HarnessError)
+			}
+		}
 	})
 	t.Run("but none that could not be judged", func(t *testing.T) {
-		earlier := slices.Clone(first.attempts())
+		earlier := first.recorded()
 		for i := range earlier {
 			if earlier[i].Evidence.Cell.String() == "a@one/raw/g/simple/plain" {
 				earlier[i].Evidence.Account.Ending = "melted"
@@ -547,7 +669,7 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 	t.Run("but none that would have more time now", func(t *testing.T) {
 		for ending, want := range map[matrix.Ending]int{matrix.EndedWall: 71, matrix.EndedCPU: 71, matrix.Exited: 72} {
 			for limit, reused := range map[time.Duration]int{time.Millisecond: want, 100 * time.Hour: 72} {
-				earlier := slices.Clone(first.attempts())
+				earlier := first.recorded()
 				for i := range earlier {
 					if account := &earlier[i].Evidence.Account; earlier[i].Evidence.Cell.String() == "a@one/raw/g/simple/plain" {
 						account.Ending, account.Wall, account.User = ending, limit, limit
@@ -563,14 +685,14 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 	})
 	t.Run("another image", func(t *testing.T) {
 		options := options(t, fake.Script{Digest: func(client matrix.Client) string { return "new" }}, &memory{})
-		options.Prior = prior{first.attempts(), "run0"}
+		options.Prior = prior{first.recorded(), "run0"}
 		footer, err := matrix.Run(t.Context(), options)
 		require.NoError(t, err)
 		assert.Zero(t, footer.Reused)
 	})
 	t.Run("another confinement", func(t *testing.T) {
 		options := options(t, fake.Script{Confinement: "new"}, &memory{})
-		options.Prior = prior{first.attempts(), "run0"}
+		options.Prior = prior{first.recorded(), "run0"}
 		footer, err := matrix.Run(t.Context(), options)
 		require.NoError(t, err)
 		assert.Zero(t, footer.Reused)
@@ -578,7 +700,7 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 	t.Run("another grant", func(t *testing.T) {
 		second := &memory{}
 		options := options(t, fake.Script{}, second)
-		options.Prior = prior{first.attempts(), "run0"}
+		options.Prior = prior{first.recorded(), "run0"}
 		needs := &matrix.Needs{Personality: []uint32{0x40000}, Reason: "it turns its own address space randomization off"}
 		for i := range options.Plan.Clients {
 			options.Plan.Clients[i].Target.Needs = needs
@@ -595,12 +717,12 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 	t.Run("resumed", func(t *testing.T) {
 		second := &memory{}
 		options := options(t, fake.Script{}, second)
-		options.Resumed, options.Prior = true, prior{first.attempts()[:7], ""}
+		options.Resumed, options.Prior = true, prior{first.recorded()[:8], ""}
 		options.Header.Environment = first.lines[0].Header.Environment
 		footer, err := matrix.Run(t.Context(), options)
 		require.NoError(t, err)
 		assert.Equal(t, 72, footer.Attempts)
-		assert.Len(t, second.attempts(), 72-7, "what is recorded is not recorded again")
+		assert.Len(t, second.recorded(), 72+3-8, "what is recorded is not recorded again")
 		assert.NotEqual(t, matrix.LineHeader, second.lines[0].Type)
 	})
 }
@@ -633,7 +755,7 @@ func TestReuseCountsAllThatIsRecorded(t *testing.T) {
 
 	second := &memory{}
 	short := options(t, fake.Script{}, second)
-	short.Prior = prior{first.attempts(), "run0"}
+	short.Prior = prior{first.recorded(), "run0"}
 	_, err = matrix.Run(t.Context(), short)
 	require.NoError(t, err)
 	verdict := second.verdicts()[name]

@@ -21,8 +21,7 @@ type Runtime interface {
 	Environment(ctx context.Context) (Environment, error)
 	// StartEndpoint brings up the run's one endpoint.
 	StartEndpoint(ctx context.Context) (Endpoint, error)
-	// Prepare makes the client ready to be attempted: image built or found,
-	// container up with what Target.Needs asks for, warden answering.
+	// Prepare makes the client ready to be started: image built or found.
 	// ErrUnavailable means not-run.
 	Prepare(ctx context.Context, target Target, variant Variant, binding Binding) (Place, error)
 	// Close removes everything that the runtime started.
@@ -63,6 +62,10 @@ func (e Environment) changes(now Environment) string {
 // Place is one prepared client. Its methods are called by one goroutine at a
 // time.
 type Place interface {
+	// Start has the client's container up, with what Target.Needs asks for, and
+	// its warden answering. It is called once, before the first Run, and again
+	// if it failed; a client of which nothing has to be run is never started.
+	Start(ctx context.Context) error
 	// Digest identifies all of the client that is not the task: an image id,
 	// or a digest of the installed files and their versions.
 	Digest() string
@@ -73,8 +76,8 @@ type Place interface {
 	Source() *Source
 	// Expand replaces {dir} in a command or path.
 	Expand(text string) string
-	// Run runs the task in one fresh process and accounts for how it ended.
-	// An error is the harness's fault.
+	// Run runs the task in one fresh process of a started place and accounts
+	// for how it ended. An error is the harness's fault.
 	Run(ctx context.Context, task Task) (Account, error)
 	Close(ctx context.Context) error
 }

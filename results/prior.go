@@ -29,7 +29,7 @@ type priorRecord struct {
 	resumed bool
 }
 
-// located is where an attempt of a cell under a key stands.
+// located is where an attempt of a client under a key stands.
 type located struct {
 	name   xxh3.Uint128
 	offset int64
@@ -70,8 +70,8 @@ func compareNames(a, b xxh3.Uint128) int {
 }
 
 // attemptName is what attempts are found by.
-func attemptName(cell matrix.Cell, key string) xxh3.Uint128 {
-	return xxh3.HashString128(cell.String() + "\x00" + key)
+func attemptName(client matrix.Client, key string) xxh3.Uint128 {
+	return xxh3.HashString128(client.String() + "\x00" + key)
 }
 
 // add indexes one record; of a record with an error nothing stays.
@@ -105,7 +105,7 @@ func (p *Prior) add(path string, resumed bool) (err error) {
 			}
 		case matrix.LineAttempt:
 			p.index = append(p.index, located{
-				name:   attemptName(line.Attempt.Evidence.Cell, line.Attempt.Key),
+				name:   attemptName(line.Attempt.Evidence.Cell.Client(), line.Attempt.Key),
 				offset: reader.start, length: int32(len(reader.raw)), record: int32(len(p.records)),
 			})
 		}
@@ -117,10 +117,10 @@ func (p *Prior) add(path string, resumed bool) (err error) {
 // Skipped says which earlier records could not be read, and why.
 func (p *Prior) Skipped() []error { return p.skipped }
 
-// Attempts returns the cell's recorded attempts under the key, those of the
-// resumed run first. Traced ones are among them.
+// Attempts returns the recorded attempts of the cell's client under the key, those
+// of the resumed run first. Traced ones are among them.
 func (p *Prior) Attempts(cell matrix.Cell, key string) ([]matrix.Attempt, error) {
-	name := attemptName(cell, key)
+	name := attemptName(cell.Client(), key)
 	first, found := slices.BinarySearchFunc(p.index, name, func(at located, name xxh3.Uint128) int { return compareNames(at.name, name) })
 	if !found {
 		return nil, nil
@@ -136,7 +136,7 @@ func (p *Prior) Attempts(cell matrix.Cell, key string) ([]matrix.Attempt, error)
 		}
 		// The hash is no proof, and a run that reused an attempt has recorded
 		// it again.
-		if attempt.Key != key || attempt.Evidence.Cell != cell || slices.ContainsFunc(attempts, func(known matrix.Attempt) bool { return same(known, attempt) }) {
+		if attempt.Key != key || attempt.Evidence.Cell.Client() != cell.Client() || slices.ContainsFunc(attempts, func(known matrix.Attempt) bool { return same(known, attempt) }) {
 			continue
 		}
 		attempts = append(attempts, attempt)

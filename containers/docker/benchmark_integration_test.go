@@ -47,6 +47,7 @@ ENTRYPOINT ["/warden"]
 	at, err := runtime.Prepare(b.Context(), tiny, variant(), matrix.Binding{Name: "none"})
 	require.NoError(b, err)
 	defer at.Close(context.Background())
+	require.NoError(b, at.Start(b.Context()))
 	here := at.(*place)
 
 	task := matrix.Task{Command: []string{at.Expand("{dir}/nothing")}, Bounds: matrix.Bounds{Wall: time.Minute, Output: 1 << 10, Processes: 64}}

@@ -236,17 +236,7 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	if r.cores {
 		plan = plan.withCores()
 	}
-	started, err := r.run(ctx, plan)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
-	greeting, cancel := context.WithTimeout(ctx, greetingTime)
-	defer cancel()
-	connected, err := r.greet(greeting, started.streams)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: the warden: %w", name, started.fail(ctx, err))
-	}
-	return &place{name: name, image: image, source: image.Source, warden: connected, container: started}, nil
+	return &place{runtime: r, name: name, image: image, plan: plan}, nil
 }
 
 // Close implements matrix.Runtime. It goes on when ctx has ended, for nothing

@@ -316,6 +316,7 @@ ENTRYPOINT ["/warden"]
 	at, err := runtime.Prepare(t.Context(), tiny, variant(), matrix.Binding{Name: "none"})
 	require.NoError(t, err)
 	defer at.Close(context.Background())
+	require.NoError(t, at.Start(t.Context()))
 
 	assert.Regexp(t, "^sha256:[0-9a-f]{64}$", at.Digest())
 	assert.Equal(t, "hello", script(t, at, "cat "+at.Expand("{dir}/word")))
@@ -362,6 +363,7 @@ func TestPlace_takes_the_values_of_personality_that_its_target_needs_and_no_othe
 		at, err := runtime.Prepare(t.Context(), target, variant(), matrix.Binding{Name: "none"})
 		require.NoError(t, err)
 		defer at.Close(context.Background())
+		require.NoError(t, at.Start(t.Context()))
 		status := script(t, at, "cat /proc/self/status")
 		assert.Contains(t, status, "Seccomp:\t2\n", "a profile is in force")
 		assert.Contains(t, status, "NoNewPrivs:\t1\n")
@@ -394,6 +396,7 @@ func TestAHostileClientIsContained(t *testing.T) {
 		at, err := runtime.Prepare(t.Context(), tiny, variant(), matrix.Binding{Name: "none"})
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, at.Close(context.Background())) })
+		require.NoError(t, at.Start(t.Context()))
 		listener, err := runtime.run(t.Context(), blueprint{
 			image: at.(*place).image, memory: 64, tasks: 32, alias: endpointAlias, entrypoint: []string{at.Expand("{dir}/hostile"), "listen", port},
 		})

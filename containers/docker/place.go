@@ -19,13 +19,30 @@ type supervisor interface {
 	Run(ctx context.Context, task matrix.Task) (matrix.Account, error)
 }
 
-// place is one client's container.
+// place is one client's image and, once it is started, container.
 type place struct {
+	runtime   *Runtime
 	name      string
 	image     images.Image
-	source    *matrix.Source
+	plan      blueprint
 	warden    supervisor
-	container *running
+	container *running // nil until it is started
+}
+
+// Start implements matrix.Place.
+func (p *place) Start(ctx context.Context) error {
+	started, err := p.runtime.run(ctx, p.plan)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", p.name, err)
+	}
+	greeting, cancel := context.WithTimeout(ctx, greetingTime)
+	defer cancel()
+	connected, err := p.runtime.greet(greeting, started.streams)
+	if err != nil {
+		return fmt.Errorf("start %s: the warden: %w", p.name, started.fail(ctx, err))
+	}
+	p.warden, p.container = connected, started
+	return nil
 }
 
 // Digest implements matrix.Place: an image's id is over all that is in it.
@@ -35,7 +52,7 @@ func (p *place) Digest() string { return p.image.ID }
 func (p *place) Size() int64 { return p.image.Size }
 
 // Source implements matrix.Place.
-func (p *place) Source() *matrix.Source { return p.source }
+func (p *place) Source() *matrix.Source { return p.image.Source }
 
 // Expand implements matrix.Place.
 func (p *place) Expand(text string) string { return strings.ReplaceAll(text, "{dir}", installed) }
@@ -50,7 +67,12 @@ func (p *place) Run(ctx context.Context, task matrix.Task) (matrix.Account, erro
 }
 
 // Close implements matrix.Place.
-func (p *place) Close(ctx context.Context) error { return p.container.close(ctx) }
+func (p *place) Close(ctx context.Context) error {
+	if p.container == nil {
+		return nil
+	}
+	return p.container.close(ctx)
+}
 
 // runningEndpoint is the endpoint in its container.
 type runningEndpoint struct {

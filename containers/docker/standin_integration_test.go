@@ -56,6 +56,7 @@ func saysVersion(t *testing.T, runtime *Runtime, log *buffer, target matrix.Targ
 		assert.NoError(t, at.Close(context.Background()))
 		removeImage(t, at.(*place).image.Tag)
 	})
+	require.NoError(t, at.Start(t.Context()))
 	var command []string
 	for _, word := range target.Version {
 		command = append(command, at.Expand(word))

@@ -39,6 +39,7 @@ func TestTargets_start_and_say_their_version(t *testing.T) {
 				}
 				require.NoError(t, err, "%s", log)
 				defer at.Close(context.Background())
+				require.NoError(t, at.Start(t.Context()))
 				t.Logf("prepared in %v", time.Since(started))
 				var command []string
 				for _, word := range target.Version {
@@ -67,6 +68,7 @@ func TestClient_reaches_the_endpoint_by_its_name(t *testing.T) {
 	require.NoError(t, err)
 	at, err := runtime.Prepare(t.Context(), target, variant(), target.Bindings[0])
 	require.NoError(t, err)
+	require.NoError(t, at.Start(t.Context()))
 	lane, err := peer.Open(t.Context(), matrix.LaneRequest{Sockets: []matrix.SocketSpec{
 		{Name: "sink", Role: matrix.RoleSink, Count: 8, Sizes: []int{100}, Parts: 1},
 		{Name: "source", Role: matrix.RoleSource, Seed: 5, Count: 8, Sizes: []int{100}, Parts: 1},

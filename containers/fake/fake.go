@@ -21,6 +21,8 @@ type Script struct {
 	// Prepare is asked before a client is made ready; an error wrapping
 	// matrix.ErrUnavailable makes it not-run.
 	Prepare func(ctx context.Context, client matrix.Client) error
+	// Start is asked before a client is started.
+	Start func(ctx context.Context, client matrix.Client) error
 	// Endpoint is asked before the endpoint starts.
 	Endpoint func(ctx context.Context) error
 	// Cores the environment claims; 0: 2.
@@ -104,14 +106,13 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 			return nil, err
 		}
 	}
-	r.count(1)
 	return &place{runtime: r, client: client}, nil
 }
 
 // Close ends nothing, for nothing runs.
 func (r *Runtime) Close(context.Context) error { return nil }
 
-// Open is how many places and endpoints have been started and not closed: a
+// Open is how many places and endpoints are started and not closed: a
 // runner that leaves none behind leaves it 0.
 func (r *Runtime) Open() int {
 	r.mu.Lock()
@@ -128,6 +129,18 @@ func (r *Runtime) count(change int) {
 type place struct {
 	runtime *Runtime
 	client  matrix.Client
+	started bool
+}
+
+func (p *place) Start(ctx context.Context) error {
+	if start := p.runtime.script.Start; start != nil {
+		if err := start(ctx, p.client); err != nil {
+			return err
+		}
+	}
+	p.started = true
+	p.runtime.count(1)
+	return nil
 }
 
 func (p *place) Digest() string {
@@ -144,13 +157,18 @@ func (p *place) Source() *matrix.Source { return nil }
 func (p *place) Expand(text string) string { return strings.ReplaceAll(text, "{dir}", "/fake") }
 
 func (p *place) Close(context.Context) error {
-	p.runtime.count(-1)
+	if p.started {
+		p.runtime.count(-1)
+	}
 	return nil
 }
 
 func (p *place) Run(ctx context.Context, task matrix.Task) (matrix.Account, error) {
 	if err := ctx.Err(); err != nil {
 		return matrix.Account{}, err
+	}
+	if !p.started {
+		return matrix.Account{}, fmt.Errorf("%s is not started", p.client)
 	}
 	r := p.runtime
 	attempt := Attempt{Client: p.client, Feature: task.Env["ZM_FEATURE"], Technique: task.Env["ZM_TECHNIQUE"], Task: task}

@@ -182,7 +182,7 @@ func (r *Runtime) program(ctx context.Context, options gobuild.Options) (gobuild
 }
 
 // Prepare builds the target with its own script, unless nothing that it is made
-// from has changed, and starts a warden for the client.
+// from has changed.
 func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant matrix.Variant, binding matrix.Binding) (matrix.Place, error) {
 	name := target.Name + "@" + variant.Name
 	if err := r.available(target, variant); err != nil {
@@ -199,19 +199,7 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	case err != nil:
 		return nil, fmt.Errorf("build %s/%s on this host: %w", name, binding.Name, err)
 	}
-	var arguments []string
-	if r.cores {
-		arguments = []string{warden.CoreFlag}
-	}
-	started, err := r.start("warden of "+name+"/"+binding.Name, unix.SIGTERM, r.warden.Path, arguments...)
-	if err != nil {
-		return nil, err
-	}
-	client, err := warden.NewClient(ctx, started)
-	if err != nil {
-		return nil, errors.Join(started.explain(err), started.Close())
-	}
-	return &place{installed: installed, client: client, child: started}, nil
+	return &place{runtime: r, name: name + "/" + binding.Name, installed: installed}, nil
 }
 
 // available says, wrapping matrix.ErrUnavailable, why the variant can't run
@@ -300,8 +288,28 @@ func (r *Runtime) Close(context.Context) error {
 // place is a prepared client.
 type place struct {
 	installed
-	client *warden.Client
-	child  *child
+	runtime *Runtime
+	name    string
+	client  *warden.Client // nil until it is started
+	child   *child
+}
+
+// Start starts the client's warden.
+func (p *place) Start(ctx context.Context) error {
+	var arguments []string
+	if p.runtime.cores {
+		arguments = []string{warden.CoreFlag}
+	}
+	started, err := p.runtime.start("warden of "+p.name, unix.SIGTERM, p.runtime.warden.Path, arguments...)
+	if err != nil {
+		return err
+	}
+	client, err := warden.NewClient(ctx, started)
+	if err != nil {
+		return errors.Join(started.explain(err), started.Close())
+	}
+	p.client, p.child = client, started
+	return nil
 }
 
 // Digest identifies the installed files' sources and the versions they were
@@ -333,6 +341,9 @@ func (p *place) Run(ctx context.Context, task matrix.Task) (matrix.Account, erro
 
 // Close ends the warden, which kills what it runs.
 func (p *place) Close(context.Context) error {
+	if p.client == nil {
+		return nil
+	}
 	return errors.Join(p.client.Close(), p.child.Close())
 }
 

@@ -45,6 +45,9 @@ func playRunner(root, cache string) {
 		var place matrix.Place
 		place, err = runtime.Prepare(ctx, sleeper(), variant, matrix.Binding{Name: "own"})
 		if err == nil {
+			err = place.Start(ctx)
+		}
+		if err == nil {
 			_, err = place.Run(ctx, matrix.Task{Command: []string{place.Expand("{dir}/probe"), "sleep", "pids"}})
 		}
 	}
@@ -140,6 +143,7 @@ func TestAClientIsBuiltOnceAndRun(t *testing.T) {
 	target := sleeper()
 	place, err := runtime.Prepare(t.Context(), target, variant, matrix.Binding{Name: "own"})
 	require.NoError(t, err)
+	require.NoError(t, place.Start(t.Context()))
 	account, err := place.Run(t.Context(), matrix.Task{
 		Command: []string{place.Expand("{dir}/probe")}, Env: map[string]string{"ZM_SUITE_AT_BUILD": "here"},
 	})
@@ -162,12 +166,14 @@ func TestAClientIsBuiltOnceAndRun(t *testing.T) {
 	assert.Equal(t, 2, builds(t, root))
 
 	require.NoError(t, place.Close(t.Context()))
+	require.NoError(t, changed.Start(t.Context()))
 	require.NoError(t, runtime.Close(t.Context()))
 	assert.Empty(t, scratchFolders(t, cache))
 	_, err = changed.Run(t.Context(), matrix.Task{Command: []string{"true"}})
 	require.Error(t, err, "Close ends every place")
-	_, err = runtime.Prepare(t.Context(), target, variant, matrix.Binding{Name: "own"})
-	require.ErrorContains(t, err, "closed")
+	late, err := runtime.Prepare(t.Context(), target, variant, matrix.Binding{Name: "own"})
+	require.NoError(t, err)
+	require.ErrorContains(t, late.Start(t.Context()), "closed")
 }
 
 func TestConcurrentPreparationsBuildOnce(t *testing.T) {
@@ -215,6 +221,7 @@ func TestGoProgramsAreHandedToTheScript(t *testing.T) {
 	target.Image.Go = map[string]string{"greeter": "./targets/shell"}
 	place, err := runtime.Prepare(t.Context(), target, variant, matrix.Binding{Name: "own"})
 	require.NoError(t, err)
+	require.NoError(t, place.Start(t.Context()))
 	account, err := place.Run(t.Context(), matrix.Task{Command: []string{place.Expand("{dir}/probe")}})
 	require.NoError(t, err)
 	assert.Equal(t, "hello\n", string(account.Stderr))
@@ -320,6 +327,7 @@ func TestAWardenThatDiesIsExplained(t *testing.T) {
 	runtime, _ := open(t, shellModule(t), t.TempDir())
 	place, err := runtime.Prepare(t.Context(), sleeper(), variant, matrix.Binding{Name: "own"})
 	require.NoError(t, err)
+	require.NoError(t, place.Start(t.Context()))
 	// The probe kills its parent.
 	_, err = place.Run(t.Context(), matrix.Task{Command: []string{"sh", "-c", "kill -9 $PPID"}})
 	require.ErrorContains(t, err, "the warden of shell@any/own")
@@ -327,6 +335,7 @@ func TestAWardenThatDiesIsExplained(t *testing.T) {
 	require.NoError(t, place.Close(t.Context()))
 	again, err := runtime.Prepare(t.Context(), sleeper(), variant, matrix.Binding{Name: "own"})
 	require.NoError(t, err)
+	require.NoError(t, again.Start(t.Context()))
 	_, err = again.Run(t.Context(), matrix.Task{Command: []string{"true"}})
 	require.NoError(t, err)
 }
@@ -374,6 +383,7 @@ func TestCloseKillsWhatRuns(t *testing.T) {
 	runtime, _ := open(t, root, cache)
 	place, err := runtime.Prepare(t.Context(), sleeper(), variant, matrix.Binding{Name: "own"})
 	require.NoError(t, err)
+	require.NoError(t, place.Start(t.Context()))
 	failed := make(chan error, 1)
 	go func() {
 		_, err := place.Run(t.Context(), matrix.Task{Command: []string{place.Expand("{dir}/probe"), "sleep", "pids"}})
