@@ -116,6 +116,25 @@
                               :test #'equal)))
   (check (null (zmqmatrix.features:find-feature "callback/never-heard-of"))))
 
+(define-test "a binding without a memory interface receives in place all the same"
+  (let ((interface (fdefinition 'zmqmatrix.binding:require-memory-interface))
+        (not-offered '())
+        (offered '()))
+    (setf (fdefinition 'zmqmatrix.binding:require-memory-interface)
+          (lambda () (not-offered "no memory interface")))
+    (unwind-protect
+         (dolist (name (zmqmatrix.features:feature-names))
+           (when (member (subseq name 0 (position #\/ name))
+                         '("callback" "static-area" "zero-copy") :test #'string=)
+             (handler-case (zmqmatrix.features:run-feature
+                            (zmqmatrix.features:find-feature name))
+               (unsupported () (push name not-offered))
+               ;; It goes on, and is given no parameters here.
+               (error () (push name offered)))))
+      (setf (fdefinition 'zmqmatrix.binding:require-memory-interface) interface))
+    (check (equal offered '("zero-copy/receive-in-place")))
+    (check (> (length not-offered) 10))))
+
 ;;; Memory
 
 (defmacro if-offered (form &body body)
