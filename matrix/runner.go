@@ -286,9 +286,6 @@ type client struct {
 	asked      int
 }
 
-// introduction stands among the features of a client for its negative probe.
-const introduction = ""
-
 // took is what the cell's attempts will take, as far as that is known.
 func (r *run) took(client PlannedClient, cell Cell) time.Duration {
 	if r.Took != nil {
@@ -586,131 +583,6 @@ func unsound(verdicts []Verdict, begun []*cellRun) bool {
 	return false
 }
 
-// negativeProbe is the feature of this name, which no client can know: asked for
-// it, a client tells who it is, and whether its "unsupported" can be believed.
-func negativeProbe(name string) Feature {
-	return Feature{
-		Name: name,
-		Wall: 30 * time.Second,
-		Judge: func(Evidence) Finding {
-			return Finding{Outcome: Fail, Reason: "said done of a feature that does not exist"}
-		},
-	}
-}
-
-// introductionOf is the cell of a client's negative probe, and what its attempts
-// are found by, whatever name it was given.
-func (r *run) introductionOf(client *client) (Cell, string) {
-	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: introduction, Technique: "plain"}
-	return cell, r.key(client.place.now.Digest(), client.PlannedClient, negativeProbe(introduction), cell)
-}
-
-// recall finds the answers to the negative probe that the client gave when it was
-// what it is now.
-func (r *run) recall(client *client) error {
-	if r.Prior == nil {
-		return nil
-	}
-	earlier, err := r.Prior.Attempts(r.introductionOf(client))
-	if err != nil {
-		return fmt.Errorf("reading earlier answers of %s to the negative probe: %w", client.Client(), err)
-	}
-	for _, attempt := range earlier {
-		if attempt.ReusedFrom == "" {
-			client.asked++
-		}
-		attempt.Finding = Conclude(negativeProbe(attempt.Evidence.Cell.Feature), true, attempt.Evidence)
-		if attempt.answered() && attempt.Evidence.Report.Hello != nil {
-			client.introduced = append(client.introduced, attempt)
-		}
-	}
-	return nil
-}
-
-// answered tells whether the client answered. One that died or was too slow gave no
-// answer that could be distrusted.
-func (a Attempt) answered() bool {
-	return a.Finding.Outcome != Error && a.Finding.Outcome != Hang && a.Finding.Outcome != Crash
-}
-
-// introduce asks the client for a feature with a random name, unless an earlier
-// run did, and notes in the account what its answers tell.
-func (r *run) introduce(ctx context.Context, client *client, account *ClientAccount) error {
-	if len(client.introduced) > 0 {
-		return r.reintroduce(client, account)
-	}
-	digest := sha256.Sum256(append(append(r.seedText(), "negative probe\x00"...), client.Client().String()...))
-	cell, key := r.introductionOf(client)
-	cell.Feature = fmt.Sprintf("zz%x/%x", digest[:3], digest[3:8])
-	feature := negativeProbe(cell.Feature)
-	bounds := r.bounds(client.PlannedClient, feature, cell)
-	var attempt Attempt
-	for range errorAttempts {
-		wanted := claim{urgency: r.urgency(client.PlannedClient), share: wholeCore, alone: attempt.Finding.Outcome == Hang}
-		err := client.turn.next(ctx, wanted)
-		if err != nil {
-			return err
-		}
-		client.asked++
-		if attempt, err = r.attempt(ctx, client, feature, cell, bounds, Attempt{Number: client.asked, Key: key}, true); err != nil {
-			return err
-		}
-		if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
-			return err
-		}
-		if attempt.answered() {
-			break
-		}
-	}
-	// Nothing stands under a raw client by which its fault could be told from its
-	// probe's.
-	mustStart := client.Binding.Raw && !client.negative()
-	switch {
-	case attempt.Finding.Outcome == Error:
-		account.Error = "the negative probe: " + attempt.Finding.Reason
-	case mustStart && attempt.Evidence.Report.Hello == nil:
-		account.Error = "the probe does not start, and that may be its own fault: " + attempt.Finding.Reason
-	default:
-		account.Trusted, account.Distrust = attempt.trust()
-	}
-	account.Hello = attempt.Evidence.Report.Hello
-	return nil
-}
-
-// reintroduce notes what the client answered when it was asked before. It has to
-// be trusted by all of that.
-func (r *run) reintroduce(client *client, account *ClientAccount) error {
-	account.Trusted = true
-	for _, attempt := range client.introduced {
-		if attempt.ReusedFrom != "" {
-			client.asked++
-			attempt.Number = client.asked
-			if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
-				return err
-			}
-		}
-		if account.Trusted {
-			account.Trusted, account.Distrust = attempt.trust()
-			account.Hello = attempt.Evidence.Report.Hello
-		}
-	}
-	return nil
-}
-
-// trust tells whether the client can be trusted by its answer to the negative
-// probe, or why not.
-func (a Attempt) trust() (trusted bool, distrust string) {
-	cell, closing := a.Evidence.Cell, a.Evidence.Report.Closing
-	switch {
-	case closing.Type == ClosingUnsupported && slices.Contains(unknown(cell), closing.Reason):
-		return true, ""
-	case closing.Type == ClosingUnsupported:
-		// One that says so of everything, whatever it was asked.
-		return false, fmt.Sprintf("asked for the feature %s, which does not exist, it said unsupported, but not with the reason %q: %s", cell.Feature, unknown(cell)[0], closing.Reason)
-	}
-	return false, fmt.Sprintf("asked for the feature %s, which does not exist: %s: %s", cell.Feature, a.Finding.Outcome, a.Finding.Reason)
-}
-
 // cellRun is a cell that is being decided: recorded attempts with the same key
 // first, then new ones.
 type cellRun struct {
@@ -825,12 +697,12 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt, far stretch) (verdict
 				return Verdict{}, false, err
 			}
 			c.observe(Event{Kind: EventAttempting, Cell: c.cell})
-			attempt = Attempt{Number: c.number, Key: c.key, Traced: traced, HungAlone: c.hungAlone}
+			attempt = Attempt{Number: c.number, Key: c.key, Traced: traced, HungAlone: c.hungAlone, Evidence: Evidence{Cell: c.cell}}
 			bounds := c.bounds(c.client.PlannedClient, c.feature, c.cell)
 			if traced {
 				bounds = bounds.within(traceStart + traceFactor*c.slowest)
 			}
-			if attempt, err = c.attempt(ctx, c.client, c.feature, c.cell, bounds, attempt, c.account.Trusted); err != nil {
+			if attempt, err = c.attempt(ctx, c.client, c.feature, bounds, attempt, c.account.Trusted); err != nil {
 				return Verdict{}, false, err
 			}
 			err = c.append(Line{Type: LineAttempt, Attempt: &attempt})
@@ -964,11 +836,11 @@ func (r *run) compared(client PlannedClient, cell Cell) Compared {
 // attempt makes one attempt, of which the caller has filled in what it knows. An
 // error means that the run can't go on; a fault of the harness in this one
 // attempt is evidence of the outcome Error.
-func (r *run) attempt(ctx context.Context, client *client, feature Feature, cell Cell, bounds Bounds, attempt Attempt, trusted bool) (Attempt, error) {
+func (r *run) attempt(ctx context.Context, client *client, feature Feature, bounds Bounds, attempt Attempt, trusted bool) (Attempt, error) {
 	place, err := r.started(ctx, client)
 	attempt.Started = time.Now().UTC()
 	attempt.Shared = client.turn.shared()
-	attempt.Evidence = Evidence{Cell: cell, Seed: r.seed(cell, attempt.Number, ""), Params: feature.Params}
+	attempt.Evidence.Seed, attempt.Evidence.Params = r.seed(attempt.Evidence.Cell, attempt.Number, ""), feature.Params
 	if err == nil {
 		err = r.perform(ctx, client, place, feature, bounds, &attempt)
 	}
@@ -1167,96 +1039,4 @@ func keyText(feature Feature) string {
 		fmt.Fprintf(&text, "%s %s %d %v %d\n", socket.Name, socket.Role, socket.Count, socket.Sizes, socket.Parts)
 	}
 	return text.String()
-}
-
-// endpointKeeper starts the endpoint, and again when it is needed after it was
-// lost.
-type endpointKeeper struct {
-	start func(context.Context) (Endpoint, error)
-	mu    sync.Mutex
-	now   Endpoint
-}
-
-func (k *endpointKeeper) get(ctx context.Context) (Endpoint, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.now == nil {
-		started, err := k.start(ctx)
-		if err != nil {
-			return nil, err
-		}
-		k.now = started
-	}
-	return k.now, nil
-}
-
-// lost drops the endpoint after an error, so that the next attempt has a new
-// one, and returns the error.
-func (k *endpointKeeper) lost(ctx context.Context, endpoint Endpoint, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.now == endpoint {
-		k.now = nil
-		return errors.Join(err, endpoint.Close(ctx))
-	}
-	return err
-}
-
-func (k *endpointKeeper) close(ctx context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.now == nil {
-		return nil
-	}
-	defer func() { k.now = nil }()
-	return k.now.Close(ctx)
-}
-
-// placeKeeper has a client's place, which is started when it is needed, and
-// prepares it anew when it is lost.
-type placeKeeper struct {
-	prepare func(context.Context) (Place, error)
-	now     Place
-	started bool
-}
-
-func (k *placeKeeper) get(ctx context.Context) (Place, error) {
-	if k.now == nil {
-		place, err := k.prepare(ctx)
-		if err != nil {
-			return nil, err
-		}
-		k.now = place
-	}
-	return k.now, nil
-}
-
-func (k *placeKeeper) start(ctx context.Context) (Place, error) {
-	place, err := k.get(ctx)
-	if err != nil || k.started {
-		return place, err
-	}
-	if err := place.Start(ctx); err != nil {
-		return nil, err
-	}
-	k.started = true
-	return place, nil
-}
-
-func (k *placeKeeper) lost(ctx context.Context, place Place, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-	k.now, k.started = nil, false
-	return errors.Join(err, place.Close(ctx))
-}
-
-func (k *placeKeeper) close(ctx context.Context) error {
-	if k.now == nil {
-		return nil
-	}
-	return k.now.Close(ctx)
 }

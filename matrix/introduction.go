@@ -1,0 +1,137 @@
+package matrix
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// introduction stands among the features of a client for its negative probe.
+const introduction = ""
+
+// negativeProbe is the feature of this name, which no client can know: asked for
+// it, a client tells who it is, and whether its "unsupported" can be believed.
+func negativeProbe(name string) Feature {
+	return Feature{
+		Name: name,
+		Wall: 30 * time.Second,
+		Judge: func(Evidence) Finding {
+			return Finding{Outcome: Fail, Reason: "said done of a feature that does not exist"}
+		},
+	}
+}
+
+// introductionOf is the cell of a client's negative probe, and what its attempts
+// are found by, whatever name it was given.
+func (r *run) introductionOf(client *client) (Cell, string) {
+	cell := Cell{Target: client.Client().Target, Binding: client.Binding.Name, Feature: introduction, Technique: "plain"}
+	return cell, r.key(client.place.now.Digest(), client.PlannedClient, negativeProbe(introduction), cell)
+}
+
+// recall finds the answers to the negative probe that the client gave when it was
+// what it is now.
+func (r *run) recall(client *client) error {
+	if r.Prior == nil {
+		return nil
+	}
+	earlier, err := r.Prior.Attempts(r.introductionOf(client))
+	if err != nil {
+		return fmt.Errorf("reading earlier answers of %s to the negative probe: %w", client.Client(), err)
+	}
+	for _, attempt := range earlier {
+		if attempt.ReusedFrom == "" {
+			client.asked++
+		}
+		attempt.Finding = Conclude(negativeProbe(attempt.Evidence.Cell.Feature), true, attempt.Evidence)
+		if attempt.answered() && attempt.Evidence.Report.Hello != nil {
+			client.introduced = append(client.introduced, attempt)
+		}
+	}
+	return nil
+}
+
+// answered tells whether the client answered. One that died or was too slow gave no
+// answer that could be distrusted.
+func (a Attempt) answered() bool {
+	return a.Finding.Outcome != Error && a.Finding.Outcome != Hang && a.Finding.Outcome != Crash
+}
+
+// introduce asks the client for a feature with a random name, unless an earlier
+// run did, and notes in the account what its answers tell.
+func (r *run) introduce(ctx context.Context, client *client, account *ClientAccount) error {
+	if len(client.introduced) > 0 {
+		return r.reintroduce(client, account)
+	}
+	digest := sha256.Sum256(append(append(r.seedText(), "negative probe\x00"...), client.Client().String()...))
+	cell, key := r.introductionOf(client)
+	cell.Feature = fmt.Sprintf("zz%x/%x", digest[:3], digest[3:8])
+	feature := negativeProbe(cell.Feature)
+	bounds := r.bounds(client.PlannedClient, feature, cell)
+	var attempt Attempt
+	for range errorAttempts {
+		wanted := claim{urgency: r.urgency(client.PlannedClient), share: wholeCore, alone: attempt.Finding.Outcome == Hang}
+		err := client.turn.next(ctx, wanted)
+		if err != nil {
+			return err
+		}
+		client.asked++
+		if attempt, err = r.attempt(ctx, client, feature, bounds, Attempt{Number: client.asked, Key: key, Evidence: Evidence{Cell: cell}}, true); err != nil {
+			return err
+		}
+		if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
+			return err
+		}
+		if attempt.answered() {
+			break
+		}
+	}
+	// Nothing stands under a raw client by which its fault could be told from its
+	// probe's.
+	mustStart := client.Binding.Raw && !client.negative()
+	switch {
+	case attempt.Finding.Outcome == Error:
+		account.Error = "the negative probe: " + attempt.Finding.Reason
+	case mustStart && attempt.Evidence.Report.Hello == nil:
+		account.Error = "the probe does not start, and that may be its own fault: " + attempt.Finding.Reason
+	default:
+		account.Trusted, account.Distrust = attempt.trust()
+	}
+	account.Hello = attempt.Evidence.Report.Hello
+	return nil
+}
+
+// reintroduce notes what the client answered when it was asked before. It has to
+// be trusted by all of that.
+func (r *run) reintroduce(client *client, account *ClientAccount) error {
+	account.Trusted = true
+	for _, attempt := range client.introduced {
+		if attempt.ReusedFrom != "" {
+			client.asked++
+			attempt.Number = client.asked
+			if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
+				return err
+			}
+		}
+		if account.Trusted {
+			account.Trusted, account.Distrust = attempt.trust()
+			account.Hello = attempt.Evidence.Report.Hello
+		}
+	}
+	return nil
+}
+
+// trust tells whether the client can be trusted by its answer to the negative
+// probe, or why not.
+func (a Attempt) trust() (trusted bool, distrust string) {
+	cell, closing := a.Evidence.Cell, a.Evidence.Report.Closing
+	switch {
+	case closing.Type == ClosingUnsupported && slices.Contains(unknown(cell), closing.Reason):
+		return true, ""
+	case closing.Type == ClosingUnsupported:
+		// One that says so of everything, whatever it was asked.
+		return false, fmt.Sprintf("asked for the feature %s, which does not exist, it said unsupported, but not with the reason %q: %s", cell.Feature, unknown(cell)[0], closing.Reason)
+	}
+	return false, fmt.Sprintf("asked for the feature %s, which does not exist: %s: %s", cell.Feature, a.Finding.Outcome, a.Finding.Reason)
+}
