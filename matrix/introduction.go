@@ -44,7 +44,7 @@ func (r *run) recall(client *client) error {
 		if attempt.ReusedFrom == "" {
 			client.asked++
 		}
-		attempt.Finding = Conclude(negativeProbe(attempt.Evidence.Cell.Feature), true, attempt.Evidence)
+		attempt.Finding = concludeIntroduction(attempt.Evidence)
 		if attempt.answered() && attempt.Evidence.Report.Hello != nil {
 			client.introduced = append(client.introduced, attempt)
 		}
@@ -80,6 +80,7 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 		if attempt, err = r.attempt(ctx, client, feature, bounds, Attempt{Number: client.asked, Key: key, Evidence: Evidence{Cell: cell}}, true); err != nil {
 			return err
 		}
+		attempt.Finding = concludeIntroduction(attempt.Evidence)
 		if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
 			return err
 		}
@@ -122,15 +123,31 @@ func (r *run) reintroduce(client *client, account *ClientAccount) error {
 	return nil
 }
 
+// concludeIntroduction is what an attempt of the negative probe shows: that the
+// client says unsupported of what it can't know, as it must, or what it did instead.
+func concludeIntroduction(evidence Evidence) Finding {
+	finding := Conclude(negativeProbe(evidence.Cell.Feature), true, evidence)
+	if knowsNot(evidence) && finding.Outcome == Fail {
+		return Finding{Outcome: Unsupported, Reason: evidence.Report.Closing.Reason}
+	}
+	return finding
+}
+
+// knowsNot tells whether the client said that it does not know what it was asked
+// for, which one that says unsupported of everything does not.
+func knowsNot(evidence Evidence) bool {
+	closing := evidence.Report.Closing
+	return closing.Type == ClosingUnsupported && slices.Contains(unknown(evidence.Cell), closing.Reason)
+}
+
 // trust tells whether the client can be trusted by its answer to the negative
 // probe, or why not.
 func (a Attempt) trust() (trusted bool, distrust string) {
 	cell, closing := a.Evidence.Cell, a.Evidence.Report.Closing
 	switch {
-	case closing.Type == ClosingUnsupported && slices.Contains(unknown(cell), closing.Reason):
+	case knowsNot(a.Evidence):
 		return true, ""
 	case closing.Type == ClosingUnsupported:
-		// One that says so of everything, whatever it was asked.
 		return false, fmt.Sprintf("asked for the feature %s, which does not exist, it said unsupported, but not with the reason %q: %s", cell.Feature, unknown(cell)[0], closing.Reason)
 	}
 	return false, fmt.Sprintf("asked for the feature %s, which does not exist: %s: %s", cell.Feature, a.Finding.Outcome, a.Finding.Reason)

@@ -475,6 +475,11 @@ func TestAnswersToTheNegativeProbeAreReused(t *testing.T) {
 	trusted, _ := answering(1, nil, honest)
 	distrusted, _ := answering(2, nil, boast)
 	require.NotEmpty(t, account(distrusted).Distrust)
+	for _, attempt := range trusted.recorded() {
+		if negativeProbe(attempt) {
+			assert.Equal(t, matrix.Unsupported, attempt.Finding.Outcome, "as it must: no reader of the record is to find a failure")
+		}
+	}
 	silent, asked := answering(3, nil, dead)
 	assert.Equal(t, 3, asked)
 	assert.Len(t, silent.recorded(), len(silent.attempts())+3+2, "every try is recorded")
