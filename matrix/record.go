@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -118,10 +119,13 @@ func (a Attempt) Counts() bool {
 const sleepingPercent = 10
 
 // undisturbed tells whether the attempt had no company, or slept, so that having
-// the machine to itself would change nothing.
+// the machine to itself would change nothing. A thread that was ready to run when
+// the time was up did not sleep, however little it got: on a machine that is busy
+// with other things that can be less.
 func (a Attempt) undisturbed() bool {
 	account := a.Evidence.Account
-	return !a.Shared || 100*(account.User+account.System) < sleepingPercent*account.Wall
+	running := account.Dossier != nil && slices.ContainsFunc(account.Dossier.Threads, func(thread ThreadState) bool { return thread.State == StateRunning })
+	return !a.Shared || !running && 100*(account.User+account.System) < sleepingPercent*account.Wall
 }
 
 // Verdict is what the judge concludes from a cell's attempts.

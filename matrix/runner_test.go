@@ -896,6 +896,7 @@ func TestAHangBesideOthersIsTriedAgain(t *testing.T) {
 		always         bool
 		again          int // it hangs the first time, and then in this attempt
 		cpu            time.Duration
+		state          string // of its one thread when its time was up
 		counted, alone []bool
 	}{
 		"only beside others":      {cpu: time.Second},
@@ -906,14 +907,17 @@ func TestAHangBesideOthersIsTriedAgain(t *testing.T) {
 			counted: []bool{false, true, true, true}, alone: []bool{false, true, false, false}},
 		"kept waiting": {always: true, cpu: 100 * time.Millisecond,
 			counted: []bool{false, true, true, true}, alone: []bool{false, true, false, false}},
-		"asleep": {always: true, cpu: 99 * time.Millisecond,
+		"ready to run, on a busy machine": {always: true, cpu: time.Millisecond, state: matrix.StateRunning,
+			counted: []bool{false, true, true, true}, alone: []bool{false, true, false, false}},
+		"asleep": {always: true, state: "asleep in futex", cpu: 99 * time.Millisecond,
 			counted: []bool{false, true, true, true}, alone: []bool{false, false, false, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			record := &memory{}
 			options := options(t, fake.Script{Answer: only("a@one/raw/g/simple/plain", func(attempt fake.Attempt) (fake.Answer, error) {
 				if test.always || attempt.Number == 1 || attempt.Number == test.again {
-					return fake.Answer{Account: matrix.Account{Ending: matrix.EndedWall, Wall: time.Second, User: test.cpu}}, nil
+					dossier := &matrix.Dossier{Threads: []matrix.ThreadState{{ID: 1, State: test.state}}}
+					return fake.Answer{Account: matrix.Account{Ending: matrix.EndedWall, Wall: time.Second, User: test.cpu, Dossier: dossier}}, nil
 				}
 				return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingDone}), nil
 			})}, record)

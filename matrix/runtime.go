@@ -216,7 +216,7 @@ const MaxThreads = 64
 type ThreadState struct {
 	ID   int    `json:"id"`   // kernel thread id
 	Name string `json:"name"` // its command name; libzmq names its own "ZMQbg/IO/0", "ZMQbg/Reaper"
-	// State is what it did: "running", "asleep in futex".
+	// State is what it did: StateRunning, "asleep in futex".
 	State string `json:"state,omitempty"`
 	// Start is the outermost function of its backtrace past the C library's, and
 	// where that is: "caller_main in fixture.c", "libzmq.so.5". Empty of the
@@ -225,6 +225,9 @@ type ThreadState struct {
 	// Maker is the thread that made it, 0 if that was not seen.
 	Maker int `json:"maker,omitempty"`
 }
+
+// StateRunning is the state of a thread that ran or was ready to.
+const StateRunning = "running"
 
 // String is the thread as in Dossier.Thread.
 func (t ThreadState) String() string { return fmt.Sprintf("%s (%d)", t.Name, t.ID) }

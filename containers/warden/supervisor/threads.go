@@ -59,7 +59,7 @@ func stateInWords(state, call string) string {
 	}
 	switch {
 	case strings.HasPrefix(state, "R"):
-		return "running"
+		return matrix.StateRunning
 	case strings.HasPrefix(state, "S"):
 		return "asleep" + in
 	case strings.HasPrefix(state, "D"):
