@@ -231,9 +231,12 @@ const (
 	// DoubtTechnique: another technique of the feature went wrong in this client.
 	DoubtTechnique Doubt = 1 << iota
 	// DoubtGroup: a feature of the group crashes, hangs or is flaky in this client,
-	// whatever the technique. What breaks one, such as memory that is written
-	// over, is not bound to it, and spares another now and then: cl-zmq's messages
-	// are half as large as libzmq's, and passed messaging/push-pull 2 times of 20.
+	// whatever the technique; or one crashes or is flaky by the technique of this
+	// cell. What breaks one, such as memory that is written over, is not bound to
+	// it, and spares another now and then: cl-zmq's messages are half as large as
+	// libzmq's, and passed messaging/push-pull 2 times of 20; GCL's malloc, called
+	// on libzmq's threads, let zero-copy/native-free pass 9 times of 20. A hang that
+	// a technique mends is one thread waiting for another, and breaks nothing else.
 	DoubtGroup
 	// DoubtHang: an attempt of the cell hung beside others, which was put down to
 	// them. It may have been the cell's own, now and then.

@@ -542,13 +542,18 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 			}
 		}
 	}
-	if unsound(verdicts, begun) {
+	for more := true; more; {
+		more = false
+		whole, techniques := unsound(verdicts, begun)
 		for i, verdict := range verdicts {
-			if verdict.Outcome != Pass || begun[i] == nil {
+			if verdict.Outcome != Pass || begun[i] == nil || doubts[i]&DoubtGroup != 0 || !whole && !techniques[verdict.Technique] {
 				continue
 			}
+			// What is found to fail after all may cast doubt on more.
+			more = true
+			doubts[i] |= DoubtGroup
 			var err error
-			if verdicts[i], _, err = begun[i].decide(ctx, doubts[i]|DoubtGroup, toTheEnd); err != nil {
+			if verdicts[i], _, err = begun[i].decide(ctx, doubts[i], toTheEnd); err != nil {
 				return err
 			}
 		}
@@ -564,23 +569,29 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 	return nil
 }
 
-// unsound reports whether a feature among the verdicts' crashes, hangs or is
-// flaky by its best technique, be it in a few of its attempts.
-func unsound(verdicts []Verdict, begun []*cellRun) bool {
+// unsound reports whether a feature of the group, whose verdicts these are, crashes,
+// hangs or is flaky by its best technique, be it in a few of its attempts; and by
+// which techniques one crashes or is flaky, though another technique mends it.
+func unsound(verdicts []Verdict, begun []*cellRun) (whole bool, techniques map[string]bool) {
 	best := map[string]int{}
+	techniques = map[string]bool{}
+	went := func(i int, wrong ...Outcome) bool {
+		return verdicts[i].Outcome == Flaky || begun[i] != nil && slices.ContainsFunc(begun[i].findings, func(finding Finding) bool {
+			return slices.Contains(wrong, finding.Outcome)
+		})
+	}
 	for i, verdict := range verdicts {
 		if known, there := best[verdict.Feature]; !there || verdict.Outcome.Rank() < verdicts[known].Outcome.Rank() {
 			best[verdict.Feature] = i
 		}
-	}
-	for _, i := range best {
-		if verdicts[i].Outcome == Flaky || begun[i] != nil && slices.ContainsFunc(begun[i].findings, func(finding Finding) bool {
-			return finding.Outcome == Crash || finding.Outcome == Hang
-		}) {
-			return true
+		if went(i, Crash) {
+			techniques[verdict.Technique] = true
 		}
 	}
-	return false
+	for _, i := range best {
+		whole = whole || went(i, Crash, Hang)
+	}
+	return whole, techniques
 }
 
 // cellRun is a cell that is being decided: recorded attempts with the same key

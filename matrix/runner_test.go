@@ -304,7 +304,19 @@ func TestAPassBesideAnUnsoundFeatureOfItsGroupIsDoubted(t *testing.T) {
 
 	verdicts = run(func(attempt fake.Attempt) bool { return thread(attempt) && attempt.Technique == "plain" })
 	assert.Equal(t, matrix.Pass, verdicts["a@one/high/g/thread/mended"].Outcome)
-	assert.Equal(t, 1, verdicts["a@one/high/g/simple/plain"].Attempts, "a technique mends it")
+	assert.Equal(t, 11, verdicts["a@one/high/g/simple/plain"].Attempts, "by the technique that crashes")
+
+	verdicts = run(func(attempt fake.Attempt) bool { return thread(attempt) && attempt.Technique == "mended" })
+	assert.Equal(t, matrix.Pass, verdicts["a@one/high/g/thread/plain"].Outcome)
+	assert.Equal(t, 1, verdicts["a@one/high/g/simple/plain"].Attempts, "by another technique, where one passes")
+
+	record := &memory{}
+	_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: only("a@one/high/g/thread/plain", func(attempt fake.Attempt) (fake.Answer, error) {
+		return fake.Answer{Account: matrix.Account{Ending: matrix.EndedWall, Wall: time.Second}}, nil
+	})}, record))
+	require.NoError(t, err)
+	assert.Equal(t, matrix.Hang, record.verdicts()["a@one/high/g/thread/plain"].Outcome)
+	assert.Equal(t, 1, record.verdicts()["a@one/high/g/simple/plain"].Attempts, "a hang that a technique mends breaks nothing else")
 }
 
 // runMixed runs a client one of whose features fails, and crashes one time of four.
