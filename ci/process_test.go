@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -264,7 +265,8 @@ func TestKillLosesNoFinishedAttempt(t *testing.T) {
 	}
 	log, err := os.ReadFile(begun)
 	require.NoError(t, err)
-	made := strings.Count(string(log), "\n")
+	made := strings.Count(string(log), "\n") // but for the negative probes
+	maps.DeleteFunc(recorded, func(key numbered, _ time.Time) bool { return strings.HasPrefix(key.cell.Feature, "zz") })
 	t.Logf("%d kills, %d attempts recorded, %d begun", kills, len(recorded), made)
 	// Two clients at a time: so many attempts can be under way at a kill.
 	assert.LessOrEqual(t, made, len(recorded)+2*kills)

@@ -11,17 +11,18 @@ import (
 // introduction stands among the features of a client for its negative probe.
 const introduction = ""
 
+// NegativeProbe tells whether the cell stands for a client's negative probe, by
+// whatever name.
+func (c Cell) NegativeProbe() bool { return c.Feature == introduction }
+
 // negativeProbe is the feature of this name, which no client can know: asked for
 // it, a client tells who it is, and whether its "unsupported" can be believed.
 func negativeProbe(name string) Feature {
-	return Feature{
-		Name: name,
-		Wall: 30 * time.Second,
-		Judge: func(Evidence) Finding {
-			return Finding{Outcome: Fail, Reason: "said done of a feature that does not exist"}
-		},
-	}
+	return Feature{Name: name, Wall: 30 * time.Second, Judge: func(Evidence) Finding { return saidDone }}
 }
+
+// saidDone is the finding on a client that said so.
+var saidDone = Finding{Outcome: Fail, Reason: "said done of a feature that does not exist"}
 
 // introductionOf is the cell of a client's negative probe, and what its attempts
 // are found by, whatever name it was given.
@@ -30,8 +31,9 @@ func (r *run) introductionOf(client *client) (Cell, string) {
 	return cell, r.key(client.place.now.Digest(), client.PlannedClient, negativeProbe(introduction), cell)
 }
 
-// recall finds the answers to the negative probe that the client gave when it was
-// what it is now.
+// recall finds what the client answered to the negative probe when it was what it
+// is now, if it answered the same each time. An answer that came out of a fault,
+// such as a line that broke the report, is asked for again.
 func (r *run) recall(client *client) error {
 	if r.Prior == nil {
 		return nil
@@ -40,14 +42,19 @@ func (r *run) recall(client *client) error {
 	if err != nil {
 		return fmt.Errorf("reading earlier answers of %s to the negative probe: %w", client.Client(), err)
 	}
+	var answers []Attempt
 	for _, attempt := range earlier {
 		if attempt.ReusedFrom == "" {
 			client.asked++
 		}
 		attempt.Finding = concludeIntroduction(attempt.Evidence)
-		if attempt.answered() && attempt.Evidence.Report.Hello != nil {
-			client.introduced = append(client.introduced, attempt)
+		if attempt.Finding.Outcome == Unsupported || attempt.Finding == saidDone {
+			answers = append(answers, attempt)
 		}
+	}
+	agree := func(attempt Attempt) bool { return knowsNot(attempt.Evidence) == knowsNot(answers[0].Evidence) }
+	if len(answers) > 0 && !slices.ContainsFunc(answers, func(attempt Attempt) bool { return !agree(attempt) }) {
+		client.introduced = &answers[0]
 	}
 	return nil
 }
@@ -61,8 +68,15 @@ func (a Attempt) answered() bool {
 // introduce asks the client for a feature with a random name, unless an earlier
 // run did, and notes in the account what its answers tell.
 func (r *run) introduce(ctx context.Context, client *client, account *ClientAccount) error {
-	if len(client.introduced) > 0 {
-		return r.reintroduce(client, account)
+	if answer := client.introduced; answer != nil {
+		account.Trusted, account.Distrust = answer.trust()
+		account.Hello = answer.Evidence.Report.Hello
+		if answer.ReusedFrom == "" {
+			return nil
+		}
+		client.asked++
+		answer.Number = client.asked
+		return r.append(Line{Type: LineAttempt, Attempt: answer})
 	}
 	digest := sha256.Sum256(append(append(r.seedText(), "negative probe\x00"...), client.Client().String()...))
 	cell, key := r.introductionOf(client)
@@ -103,31 +117,11 @@ func (r *run) introduce(ctx context.Context, client *client, account *ClientAcco
 	return nil
 }
 
-// reintroduce notes what the client answered when it was asked before. It has to
-// be trusted by all of that.
-func (r *run) reintroduce(client *client, account *ClientAccount) error {
-	account.Trusted = true
-	for _, attempt := range client.introduced {
-		if attempt.ReusedFrom != "" {
-			client.asked++
-			attempt.Number = client.asked
-			if err := r.append(Line{Type: LineAttempt, Attempt: &attempt}); err != nil {
-				return err
-			}
-		}
-		if account.Trusted {
-			account.Trusted, account.Distrust = attempt.trust()
-			account.Hello = attempt.Evidence.Report.Hello
-		}
-	}
-	return nil
-}
-
 // concludeIntroduction is what an attempt of the negative probe shows: that the
 // client says unsupported of what it can't know, as it must, or what it did instead.
 func concludeIntroduction(evidence Evidence) Finding {
 	finding := Conclude(negativeProbe(evidence.Cell.Feature), true, evidence)
-	if knowsNot(evidence) && finding.Outcome == Fail {
+	if knowsNot(evidence) && finding == unknownCell(evidence) {
 		return Finding{Outcome: Unsupported, Reason: evidence.Report.Closing.Reason}
 	}
 	return finding

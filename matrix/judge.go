@@ -78,7 +78,7 @@ func conclude(feature Feature, trusted bool, evidence Evidence) Finding {
 	case evidence.Account.Strays != 0:
 		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: fmt.Sprintf("left %d processes behind", evidence.Account.Strays)}
 	case report.Closing.Type == ClosingUnsupported && slices.Contains(unknown(evidence.Cell), report.Closing.Reason):
-		return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe does not know the cell (" + report.Closing.Reason + "), which says nothing about the client: targets/PROBE.md says what to do for it"}
+		return unknownCell(evidence)
 	case report.Closing.Type == ClosingUnsupported && trusted:
 		return Finding{Outcome: Unsupported, Reason: report.Closing.Reason}
 	case report.Closing.Type == ClosingUnsupported:
@@ -138,6 +138,11 @@ const doesNotLoad = " does not load: "
 // was asked for; see targets/PROBE.md.
 func unknown(cell Cell) []string {
 	return []string{"unknown feature " + cell.Feature, "unknown technique " + cell.Technique}
+}
+
+// unknownCell is the finding on a probe that says so, and else did all as it must.
+func unknownCell(evidence Evidence) Finding {
+	return Finding{Outcome: Fail, Layer: LayerProbe, Reason: "the probe does not know the cell (" + evidence.Report.Closing.Reason + "), which says nothing about the client: targets/PROBE.md says what to do for it"}
 }
 
 // concludeEnding finds what the way the process ended says by itself.
@@ -231,8 +236,8 @@ const (
 	// DoubtTechnique: another technique of the feature went wrong in this client.
 	DoubtTechnique Doubt = 1 << iota
 	// DoubtGroup: a feature of the group crashes, hangs or is flaky in this client,
-	// whatever the technique; or one crashes or is flaky by the technique of this
-	// cell. What breaks one, such as memory that is written over, is not bound to
+	// whatever the technique; or one crashes, or fails now and then, by the technique
+	// of this cell. What breaks one, such as memory that is written over, is not bound to
 	// it, and spares another now and then: cl-zmq's messages are half as large as
 	// libzmq's, and passed messaging/push-pull 2 times of 20; GCL's malloc, called
 	// on libzmq's threads, let zero-copy/native-free pass 9 times of 20. A hang that

@@ -71,13 +71,15 @@ func (k *placeKeeper) get(ctx context.Context) (Place, error) {
 	return k.now, nil
 }
 
+// start starts the place, if it is not. One that does not start is dropped, so that
+// the next try prepares it anew.
 func (k *placeKeeper) start(ctx context.Context) (Place, error) {
 	place, err := k.get(ctx)
 	if err != nil || k.started {
 		return place, err
 	}
 	if err := place.Start(ctx); err != nil {
-		return nil, err
+		return nil, k.lost(ctx, place, err)
 	}
 	k.started = true
 	return place, nil

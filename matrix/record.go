@@ -22,7 +22,7 @@ type Line struct {
 // LineType says what a line of the record holds.
 type LineType string
 
-// The line types, in the order in which they first appear.
+// The line types.
 const (
 	LineHeader  LineType = "header"
 	LineClient  LineType = "client"
@@ -87,7 +87,9 @@ type ClientAccount struct {
 
 // Attempt is one execution of a cell, its evidence and what was found in it.
 type Attempt struct {
-	Number int `json:"number"` // from 1, within the cell
+	// Number is from 1, within the cell, and of a client's negative probe over all
+	// its names.
+	Number int `json:"number"`
 	// Key digests everything that the attempt's evidence depends on but its
 	// seed; an attempt with the same key may be reused by a later run.
 	Key      string        `json:"key"`
@@ -214,7 +216,7 @@ type Prior interface {
 	// Attempts returns the recorded attempts of the cell's client under that
 	// key, in order; Attempt.ReusedFrom is empty for those of the resumed run
 	// itself, which are in the record already. They are of the cell, which the
-	// key is of, too, but for the negative probe's, which is a cell of another
-	// name in each run.
+	// key is of, too, but for the negative probe's: that has another name in each
+	// run, and is asked for by Cell.NegativeProbe.
 	Attempts(cell Cell, key string) ([]Attempt, error)
 }

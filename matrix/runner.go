@@ -173,8 +173,8 @@ func (r *run) observe(event Event) {
 }
 
 // clients prepares every client, while it finds what they run on, then has their
-// cells decided. Cells begin when the last client is ready, so that no attempt runs
-// beside an image's build.
+// cells decided. Cells begin when the last client is prepared, so that no attempt
+// runs beside an image's build.
 func (r *run) clients(ctx context.Context) (err error) {
 	r.endpoint.start = r.Runtime.StartEndpoint
 	clients := make([]*client, len(r.Plan.Clients)+len(r.Plan.Controls))
@@ -252,7 +252,8 @@ func (r *run) clients(ctx context.Context) (err error) {
 
 // start starts the clients that are asked who they are, all at once. One that an
 // earlier run asked may have nothing left to be attempted, and is started when it
-// is found to have, in its turn.
+// is found to have, in its turn. If one does not start, the attempt that needs it
+// tries again and says why not.
 func (r *run) start(ctx context.Context, clients []*client) error {
 	failures := make([]error, len(clients))
 	var started sync.WaitGroup
@@ -260,12 +261,12 @@ func (r *run) start(ctx context.Context, clients []*client) error {
 		if client.unprepared != nil {
 			continue
 		}
-		if failures[i] = r.recall(client); failures[i] != nil || len(client.introduced) > 0 {
+		if failures[i] = r.recall(client); failures[i] != nil || client.introduced != nil {
 			continue
 		}
 		started.Go(func() {
 			began := time.Now()
-			if _, client.unprepared = client.place.start(ctx); client.unprepared == nil {
+			if _, err := client.place.start(ctx); err == nil {
 				r.spent(client.Client(), time.Since(began), 0)
 			}
 		})
@@ -279,10 +280,10 @@ type client struct {
 	PlannedClient
 	place      placeKeeper
 	turn       turn
-	unprepared error // why it has no place
-	// What it answered to the negative probe when it was what it is now, and how
-	// often this run has asked it.
-	introduced []Attempt
+	unprepared error // why it can't be had
+	// What it answered to the negative probe in an earlier run, nil if it is to be
+	// asked, and the number of the last answer in the record.
+	introduced *Attempt
 	asked      int
 }
 
@@ -571,12 +572,12 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 
 // unsound reports whether a feature of the group, whose verdicts these are, crashes,
 // hangs or is flaky by its best technique, be it in a few of its attempts; and by
-// which techniques one crashes or is flaky, though another technique mends it.
+// which techniques one crashes or fails now and then, though another mends it.
 func unsound(verdicts []Verdict, begun []*cellRun) (whole bool, techniques map[string]bool) {
 	best := map[string]int{}
 	techniques = map[string]bool{}
 	went := func(i int, wrong ...Outcome) bool {
-		return verdicts[i].Outcome == Flaky || begun[i] != nil && slices.ContainsFunc(begun[i].findings, func(finding Finding) bool {
+		return begun[i] != nil && slices.ContainsFunc(begun[i].findings, func(finding Finding) bool {
 			return slices.Contains(wrong, finding.Outcome)
 		})
 	}
@@ -584,12 +585,12 @@ func unsound(verdicts []Verdict, begun []*cellRun) (whole bool, techniques map[s
 		if known, there := best[verdict.Feature]; !there || verdict.Outcome.Rank() < verdicts[known].Outcome.Rank() {
 			best[verdict.Feature] = i
 		}
-		if went(i, Crash) {
+		if went(i, Crash) || verdict.Outcome == Flaky && went(i, Fail) {
 			techniques[verdict.Technique] = true
 		}
 	}
 	for _, i := range best {
-		whole = whole || went(i, Crash, Hang)
+		whole = whole || verdicts[i].Outcome == Flaky || went(i, Crash, Hang)
 	}
 	return whole, techniques
 }
@@ -642,7 +643,8 @@ func (r *run) begin(ctx context.Context, client *client, account *ClientAccount,
 	// time than it would be now and did not end.
 	made, bounds := len(c.earlier), r.bounds(client.PlannedClient, c.feature, cell)
 	c.earlier = slices.DeleteFunc(c.earlier, func(attempt Attempt) bool {
-		return Conclude(c.feature, account.Trusted, attempt.Evidence).Outcome == Error || !attempt.Traced && bounds.beyond(attempt.Evidence.Account)
+		return attempt.Evidence.Cell != cell || Conclude(c.feature, account.Trusted, attempt.Evidence).Outcome == Error ||
+			!attempt.Traced && bounds.beyond(attempt.Evidence.Account)
 	})
 	c.number = made - len(c.earlier)
 	if client.negative() {
@@ -703,6 +705,9 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt, far stretch) (verdict
 		} else {
 			if c.Parallel > 0 {
 				c.share = wholeCore
+			}
+			if !c.client.place.started {
+				c.share, c.took = wholeCore, 0 // it is started in its turn, which takes more
 			}
 			if err = c.client.turn.next(ctx, claim{c.urgency(c.client.PlannedClient), alone, c.share, c.took}); err != nil {
 				return Verdict{}, false, err

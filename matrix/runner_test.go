@@ -507,9 +507,31 @@ func TestAnswersToTheNegativeProbeAreReused(t *testing.T) {
 		assert.Zero(t, asked)
 		assert.False(t, account(record).Trusted)
 		assert.Equal(t, account(distrusted).Distrust, account(record).Distrust)
-		record, _ = answering(4, prior{append(trusted.recorded(), distrusted.recorded()...), "run0"}, honest)
-		assert.False(t, account(record).Trusted, "all that it answered counts")
-		assert.Equal(t, account(distrusted).Distrust, account(record).Distrust)
+	})
+	t.Run("but not where answers disagree", func(t *testing.T) {
+		both := prior{append(trusted.recorded(), distrusted.recorded()...), "run0"}
+		record, asked := answering(4, both, honest)
+		assert.Equal(t, 1, asked)
+		assert.True(t, account(record).Trusted)
+		record, asked = answering(4, both, boast)
+		assert.Equal(t, 1, asked)
+		assert.False(t, account(record).Trusted)
+	})
+	t.Run("but not where one came of a fault", func(t *testing.T) {
+		noise := func(attempt fake.Attempt) fake.Answer {
+			answer := honest(attempt)
+			answer.Account.Stdout = append([]byte("a line of the debugger's\n"), answer.Account.Stdout...)
+			return answer
+		}
+		failure := func(attempt fake.Attempt) fake.Answer {
+			return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "no room"})
+		}
+		for _, fault := range []func(fake.Attempt) fake.Answer{noise, failure} {
+			before, _ := answering(5, nil, fault)
+			record, asked := answering(6, prior{before.recorded(), "run0"}, honest)
+			assert.Equal(t, 1, asked)
+			assert.True(t, account(record).Trusted)
+		}
 	})
 	t.Run("but not where it gave none", func(t *testing.T) {
 		record, asked := answering(4, prior{silent.recorded(), "run0"}, honest)
@@ -663,11 +685,9 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		assert.Equal(t, []matrix.Client{high, high}, starts)
 		assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
 		assert.Equal(t, matrix.Pass, second.verdicts()["a@one/high/g/simple/plain"].Outcome)
-		for _, attempt := range second.attempts() {
-			if attempt.ReusedFrom == "" && attempt.Number == 1 {
-				assert.Equal(t, "making a@one/high ready: the engine is away", attempt.Evidence.HarnessError)
-			}
-		}
+		made := slices.DeleteFunc(second.attempts(), func(attempt matrix.Attempt) bool { return attempt.ReusedFrom != "" })
+		require.Len(t, made, 2)
+		assert.Equal(t, "making a@one/high ready: the engine is away", made[0].Evidence.HarnessError)
 	})
 	t.Run("but none that could not be judged", func(t *testing.T) {
 		earlier := first.recorded()

@@ -89,6 +89,20 @@ func TestPrior(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, attempts)
 	})
+	t.Run("a negative probe is found by whatever name", func(t *testing.T) {
+		probe := priorCell
+		probe.Feature = "zz123456/789abcdef0"
+		asked := sampleAttempt(probe, 1, sampleStart, matrix.Finding{Outcome: matrix.Unsupported})
+		asked.Key = "of the negative probe"
+		prior := priorOf(t, "", runOf(t, "second", attemptAt(2)), runOf(t, "first", asked, attemptAt(1)))
+		stands := priorCell
+		stands.Feature = ""
+		require.True(t, stands.NegativeProbe())
+		attempts, err := prior.Attempts(stands, asked.Key)
+		require.NoError(t, err)
+		require.Len(t, attempts, 1)
+		assert.Equal(t, probe, attempts[0].Evidence.Cell)
+	})
 	t.Run("traced attempts are among them", func(t *testing.T) {
 		traced := attemptAt(1)
 		traced.Traced = true

@@ -231,7 +231,7 @@ func (r *Runtime) Prepare(ctx context.Context, target matrix.Target, variant mat
 	}
 	plan, err := clientContainer(image, target)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("container of %s: %w", name, err)
 	}
 	if r.cores {
 		plan = plan.withCores()

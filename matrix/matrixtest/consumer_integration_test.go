@@ -100,7 +100,7 @@ func BenchmarkWarmCell(b *testing.B) {
 		require.NoError(b, err)
 		for line, err := range results.ReadRecord(records[len(records)-1]) {
 			require.NoError(b, err)
-			if line.Type == matrix.LineAttempt && strings.HasPrefix(line.Attempt.Evidence.Cell.String(), "go@bookworm/cgo/") {
+			if line.Type == matrix.LineAttempt && strings.HasPrefix(line.Attempt.Evidence.Cell.String(), "go@bookworm/cgo/messaging/push-pull/") {
 				cell += line.Attempt.Duration
 			}
 		}

@@ -105,6 +105,7 @@ type scenario struct {
 const (
 	preparedLog  = "prepared"
 	attemptedLog = "attempted"
+	startedLog   = "started"
 	openMark     = "open"
 )
 
@@ -151,6 +152,7 @@ func scripted(played scenario) measure.Engine {
 			}
 			return nil
 		},
+		Start: func(_ context.Context, client matrix.Client) error { return note(startedLog, client.String()) },
 		Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
 			if strings.HasPrefix(attempt.Feature, "zz") {
 				return fake.Passing(ctx, attempt)

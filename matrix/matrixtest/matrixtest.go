@@ -46,7 +46,8 @@
 //
 //   - -short leaves one feature of each group: the first in the catalogue that
 //     one attempt decides.
-//   - -count given makes the attempts of all selected cells afresh, each time.
+//   - -count given makes the attempts of all selected cells afresh, each time, and asks
+//     their clients anew who they are.
 //     Without it, attempts of the last ten runs are reused as far as nothing has
 //     changed that they depend on, and reported as such. The controls' are reused
 //     in any case.
@@ -176,6 +177,11 @@ func (p *planned) asked() map[matrix.Cell]bool {
 		}
 	}
 	return asked
+}
+
+// has tells whether cells of the client were asked for.
+func (p *planned) has(client matrix.Client) bool {
+	return slices.ContainsFunc(p.clients, func(planned matrix.PlannedClient) bool { return planned.Client() == client })
 }
 
 // errNothing is that the flags of go test leave out every cell.
@@ -324,8 +330,10 @@ func (h house) run(t *testing.T, options Options, flags flags) {
 		defer close(said)
 		footer, err := p.Measure(ctx, measure.Options{
 			Catalogue: h.catalogue, Engine: engine, Parallel: flags.parallel, Observe: watch.observe,
-			Anew: func(cell matrix.Cell) bool { return flags.counted && asked[cell] },
-			Say:  func(text string) { said <- text },
+			Anew: func(cell matrix.Cell) bool {
+				return flags.counted && (asked[cell] || cell.NegativeProbe() && p.has(cell.Client()))
+			},
+			Say: func(text string) { said <- text },
 		})
 		if p.Record != nil {
 			err = errors.Join(err, p.Record.Close())

@@ -235,13 +235,17 @@ func TestAttemptsAreReusedUntilCounted(t *testing.T) {
 	const one = "-run=TestMatrix/tiny@one,pzmq/zero-copy"
 	attempts := func(flags ...string) []string {
 		require.NoError(t, os.RemoveAll(filepath.Join(folder, attemptedLog)))
+		require.NoError(t, os.RemoveAll(filepath.Join(folder, startedLog)))
 		end := inner(t, folder, "green", append(flags, one)...)
 		require.Zero(t, end.code, end.output)
 		return lines(t, folder, attemptedLog)
 	}
 	assert.Len(t, attempts(), 3, "the cell and the controls'")
+	assert.Len(t, lines(t, folder, startedLog), 3)
 	assert.Empty(t, attempts(), "nothing has changed")
+	assert.Empty(t, lines(t, folder, startedLog), "nor is anything started for it")
 	assert.Equal(t, []string{"tiny@one/pzmq/zero-copy/wire/plain"}, attempts("-count=1"), "the cell afresh")
+	assert.Equal(t, []string{"tiny@one/pzmq"}, lines(t, folder, startedLog))
 	assert.Len(t, attempts("-count=3"), 3, "each time")
 }
 

@@ -208,7 +208,9 @@ func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier
 	return dossier
 }
 
-// pending reports whether a signal of the thread's own waits to be delivered.
+// pending reports whether a signal of the thread's own waits to be delivered. One
+// that another process sent to the whole probe may be delivered to any thread, and
+// is not waited for.
 func (t *tracer) pending(thread int) bool {
 	text, err := readProc(threadFile(t.pid, thread, "status"))
 	if err != nil {
