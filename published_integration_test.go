@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,29 +23,19 @@ import (
 // a cell that always passes, and one that never does; one published as flaky may be
 // red or pass, and nothing else. A wrong answer and a crash may take each other's
 // place: what is undefined ends as it likes (GCL's free fails in 13 attempts of 20
-// and crashes in 7). All else, a hang too, is the same. The long form makes as many
-// attempts as a run does.
+// and crashes in 7). All else, a hang too, is the same. Where one attempt came out
+// otherwise, as that of a cell that passes one time in thirty may, as many more as
+// a run makes decide. The long form makes them of all cells.
 func TestPublishedResultsHold(t *testing.T) {
 	published, err := results.ReadPublished(filepath.Join("results", "published", "latest.json"))
 	require.NoError(t, err)
 
 	out := t.TempDir()
-	said, err := os.Create(filepath.Join(out, "said"))
-	require.NoError(t, err)
-	defer said.Close()
-	arguments := []string{"run", "--runtime", "docker", "--fresh", "--out", out}
+	arguments := []string{"--fresh"}
 	if os.Getenv("ZMQMATRIX_SOAK") == "" {
 		arguments = append(arguments, "--repeat", "1")
 	}
-	status := ci.Main(t.Context(), arguments, said, said)
-	text, err := os.ReadFile(said.Name())
-	require.NoError(t, err)
-	require.Zero(t, status, "%s", text)
-	runs, err := filepath.Glob(filepath.Join(out, "runs", "*", "published.json"))
-	require.NoError(t, err)
-	require.Len(t, runs, 1)
-	measured, err := results.ReadPublished(runs[0])
-	require.NoError(t, err)
+	measured := measure(t, out, arguments...)
 
 	// What was measured with a licence, or with a binding's sources, that this
 	// machine has not is left out, and nothing else.
@@ -67,7 +58,37 @@ func TestPublishedResultsHold(t *testing.T) {
 			want[name] = got[name]
 		}
 	}
+	differing := slices.DeleteFunc(slices.Clone(published.Cells), func(cell results.Cell) bool {
+		return want[cell.Key().String()] == got[cell.Key().String()]
+	})
+	for _, cell := range differing[:min(len(differing), mostDecided)] {
+		name := cell.Key().String()
+		t.Logf("%s is published as %q and came out as %q: it is decided", name, want[name], got[name])
+		again := measure(t, out, "--target", cell.Target, "--binding", cell.Binding, "--feature", cell.Feature, "--technique", cell.Technique)
+		got[name] = verdicts(again, here)[name]
+	}
 	assert.Equal(t, want, got)
+}
+
+// mostDecided is how many cells can come out otherwise by chance.
+const mostDecided = 5
+
+// measure makes a run in docker and returns what came out.
+func measure(t *testing.T, out string, arguments ...string) results.Published {
+	t.Helper()
+	said, err := os.CreateTemp(out, "said")
+	require.NoError(t, err)
+	defer said.Close()
+	status := ci.Main(t.Context(), append([]string{"run", "--runtime", "docker", "--out", out}, arguments...), said, said)
+	text, err := os.ReadFile(said.Name())
+	require.NoError(t, err)
+	require.Zero(t, status, "%s", text)
+	runs, err := filepath.Glob(filepath.Join(out, "runs", "*", "published.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, runs)
+	measured, err := results.ReadPublished(slices.Max(runs)) // a run's name begins with its time
+	require.NoError(t, err)
+	return measured
 }
 
 // verdicts are the outcomes and layers of the clients' cells, by name.
