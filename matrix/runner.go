@@ -266,9 +266,11 @@ func (r *run) start(ctx context.Context, clients []*client) error {
 		}
 		started.Go(func() {
 			began := time.Now()
-			if _, err := client.place.start(ctx); err == nil {
-				r.spent(client.Client(), time.Since(began), 0)
+			if _, err := client.place.start(ctx); err != nil {
+				_, client.unprepared = client.place.get(ctx)
+				return
 			}
+			r.spent(client.Client(), time.Since(began), 0)
 		})
 	}
 	started.Wait()

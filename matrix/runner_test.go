@@ -639,6 +639,55 @@ func TestUnavailableClientsAreNotRun(t *testing.T) {
 	assert.Equal(t, 4, footer.Counts[matrix.NotRun])
 }
 
+func TestAClientThatDoesNotStartIsTriedAgain(t *testing.T) {
+	high := matrix.Client{Target: "a@one", Binding: "high"}
+	for name, test := range map[string]struct {
+		fails  int // so many times
+		want   matrix.Outcome
+		starts int
+	}{
+		"once":   {1, matrix.Pass, 2},
+		"always": {100, matrix.Error, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mutex sync.Mutex
+			starts, prepared := 0, 0
+			record := &memory{}
+			options := options(t, fake.Script{
+				Prepare: func(_ context.Context, client matrix.Client) error {
+					mutex.Lock()
+					defer mutex.Unlock()
+					if client == high {
+						prepared++
+					}
+					return nil
+				},
+				Start: func(_ context.Context, client matrix.Client) error {
+					mutex.Lock()
+					defer mutex.Unlock()
+					if client != high {
+						return nil
+					}
+					if starts++; starts <= test.fails {
+						return errors.New("the engine is away")
+					}
+					return nil
+				},
+			}, record)
+			_, err := matrix.Run(t.Context(), options)
+			require.NoError(t, err)
+			verdict := record.verdicts()["a@one/high/g/simple/plain"]
+			assert.Equal(t, test.want, verdict.Outcome)
+			assert.Equal(t, test.starts, starts)
+			assert.Equal(t, test.starts, prepared, "what did not start is prepared anew")
+			if test.want == matrix.Error {
+				assert.Equal(t, "the negative probe: making a@one/high ready: the engine is away", verdict.Reason)
+			}
+			assert.Zero(t, options.Runtime.(*fake.Runtime).Open())
+		})
+	}
+}
+
 func TestSecondRunReusesAttempts(t *testing.T) {
 	first := &memory{}
 	_, err := matrix.Run(t.Context(), options(t, fake.Script{}, first))
