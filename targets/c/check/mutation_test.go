@@ -437,7 +437,7 @@ func (h *house) attempt(t *testing.T, place string, asked matrix.Feature) matrix
 	}
 	plan, err := matrix.MakePlan([]matrix.Target{target}, []matrix.Feature{asked}, matrix.Selection{})
 	require.NoError(t, err)
-	recorder := &attempts{}
+	recorder := &attempts{feature: asked.Name}
 	_, err = matrix.Run(t.Context(), matrix.Options{
 		Plan: plan, Catalogue: []matrix.Feature{asked}, Runtime: runtime{h, place}, Recorder: recorder,
 		Header: matrix.Header{Run: "mutants", Seed: 4711}, Repeat: 1, Parallel: 1,
@@ -447,11 +447,14 @@ func (h *house) attempt(t *testing.T, place string, asked matrix.Feature) matrix
 	return recorder.made[0]
 }
 
-// attempts is a matrix.Recorder that keeps the attempts.
-type attempts struct{ made []matrix.Attempt }
+// attempts is a matrix.Recorder that keeps the attempts of the feature.
+type attempts struct {
+	feature string
+	made    []matrix.Attempt
+}
 
 func (a *attempts) Append(line matrix.Line) error {
-	if line.Attempt != nil {
+	if line.Attempt != nil && line.Attempt.Evidence.Cell.Feature == a.feature {
 		a.made = append(a.made, *line.Attempt)
 	}
 	return nil
@@ -477,6 +480,8 @@ func (r runtime) Prepare(context.Context, matrix.Target, matrix.Variant, matrix.
 }
 
 func (r runtime) Close(context.Context) error { return nil }
+
+func (r runtime) Start(context.Context) error { return nil }
 
 func (r runtime) Digest() string { return r.place }
 
