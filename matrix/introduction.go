@@ -52,8 +52,8 @@ func (r *run) recall(client *client) error {
 			answers = append(answers, attempt)
 		}
 	}
-	agree := func(attempt Attempt) bool { return knowsNot(attempt.Evidence) == knowsNot(answers[0].Evidence) }
-	if len(answers) > 0 && !slices.ContainsFunc(answers, func(attempt Attempt) bool { return !agree(attempt) }) {
+	differs := func(attempt Attempt) bool { return knowsNot(attempt.Evidence) != knowsNot(answers[0].Evidence) }
+	if len(answers) > 0 && !slices.ContainsFunc(answers, differs) {
 		client.introduced = &answers[0]
 	}
 	return nil
