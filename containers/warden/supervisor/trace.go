@@ -26,6 +26,15 @@ import (
 // vforked child, does not stop.
 const freezeGrace = 2 * time.Second
 
+// newbornStops is for how many stops a new thread's system calls are followed, two
+// for each. A thread begins with every signal blocked, by the C library, and what it
+// blocks for good it blocks first, as libzmq's I/O threads do. Looks from time to time
+// may see the one and miss the other.
+const newbornStops = 32
+
+// syscallStop is the signal of a thread that is stopped at a system call.
+const syscallStop = unix.SIGTRAP | 0x80
+
 // tracer follows the threads of one probe with ptrace, so that the signal that
 // kills it is seen when it is about to. It changes no signal, and is used for
 // extra attempts only, since tracing changes how threads are scheduled. All its
@@ -34,8 +43,9 @@ type tracer struct {
 	pid     int
 	threads map[int]bool // traced; the value says whether it is stopped now
 	makers  map[int]int  // of the threads whose beginning was seen
+	newborn map[int]int  // the stops at system calls that are left
 	// When it was last looked at, the probe had handlers for these signals, and
-	// each thread blocked these.
+	// each thread blocked these. No look is from after a fault that kills.
 	handled []unix.Signal
 	masks   map[int][]unix.Signal
 }
@@ -56,14 +66,14 @@ func attach(pid int) (*tracer, error) {
 		return nil, fmt.Errorf("trace the probe: it did not stop again: status %#x: %w", uint32(status), err)
 	}
 	// Not FORK: a child of the probe is no part of what its crash is about.
-	const options = unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
+	const options = unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_EXITKILL
 	if err := ptrace(unix.PTRACE_SEIZE, pid, 0, options); err != nil {
 		return nil, fmt.Errorf("trace the probe: seize: %w", err)
 	}
 	if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 		return nil, fmt.Errorf("trace the probe: go on: %w", err)
 	}
-	return &tracer{pid: pid, threads: map[int]bool{pid: false}, makers: map[int]int{}, masks: map[int][]unix.Signal{}}, nil
+	return &tracer{pid: pid, threads: map[int]bool{pid: false}, makers: map[int]int{}, newborn: map[int]int{}, masks: map[int][]unix.Signal{}}, nil
 }
 
 // forget drops a thread that has ended, and says whether it was one.
@@ -71,36 +81,73 @@ func (t *tracer) forget(thread int) bool {
 	_, known := t.threads[thread]
 	delete(t.threads, thread)
 	delete(t.makers, thread)
+	delete(t.newborn, thread)
 	delete(t.masks, thread)
 	return known
 }
 
-// look notes which signals the probe handles and which these threads block, or
-// all threads if none is given.
-func (t *tracer) look(threads ...int) {
-	if len(threads) == 0 {
-		threads = slices.Collect(maps.Keys(t.threads))
+// look notes which signals the probe handles and which its threads block. With a
+// fault under way it notes nothing: the kernel may have changed both for its sake,
+// for the thread that faulted and for the others.
+func (t *tracer) look() {
+	handled, first := []unix.Signal(nil), true
+	masks := map[int][]unix.Signal{}
+	for thread := range t.threads {
+		text, err := readProc(threadFile(t.pid, thread, "status"))
+		if err != nil {
+			continue // it has ended
+		}
+		if slices.ContainsFunc(deliverable(text), isFault) {
+			return
+		}
+		// A thread that faulted before this was read shows it below.
+		if first {
+			handled, first = signalSet(text, "SigCgt:"), false
+		}
+		masks[thread] = signalSet(text, "SigBlk:")
 	}
-	for _, thread := range threads {
-		if text, err := readProc(threadFile(t.pid, thread, "status")); err == nil {
-			t.handled, t.masks[thread] = signalSet(text, "SigCgt:"), signalSet(text, "SigBlk:")
+	for thread, stopped := range t.threads {
+		if !stopped && t.faulted(thread) {
+			return
 		}
 	}
+	if !first {
+		t.handled = handled
+	}
+	maps.Copy(t.masks, masks)
+}
+
+// lookAt notes which signals a stopped thread blocks.
+func (t *tracer) lookAt(thread int) {
+	if text, err := readProc(threadFile(t.pid, thread, "status")); err == nil {
+		t.masks[thread] = signalSet(text, "SigBlk:")
+	}
+}
+
+// faulted reports whether the thread is stopped with a fault, which may not have
+// been taken yet.
+func (t *tracer) faulted(thread int) bool {
+	info, err := signalInfo(thread)
+	// An event is a SIGTRAP whose code has the event in its second byte.
+	return err == nil && isFault(info.signal) && info.code > 0 && info.code < 1<<8 && info.code != int(syscallStop)
 }
 
 // faults are the signals that an instruction causes.
 var faults = []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP}
+
+func isFault(signal unix.Signal) bool { return slices.Contains(faults, signal) }
 
 // forced reports whether the thread blocked the fault that is about to kill the
 // probe. The kernel has covered the tracks: it unblocks such a signal and takes
 // its handler away (kernel/signal.c, force_sig_info_to_task). That the handler
 // has gone is no proof by itself: the kernel takes it away from all threads, so
 // that another thread's fault, which it could have handled, kills as well; or a
-// handler has given itself up. So the thread must have blocked the signal when it was last looked at, and still block
-// others of its kind: unblocking comes for all of them.
+// handler has given itself up. So the thread must have blocked the signal when it
+// was last looked at, and still block others of its kind: unblocking comes for all
+// of them.
 func (t *tracer) forced(thread int, signal unix.Signal, blocked []unix.Signal) bool {
-	others := func(other unix.Signal) bool { return other != signal && slices.Contains(faults, other) }
-	return slices.Contains(faults, signal) && slices.Contains(t.handled, signal) &&
+	others := func(other unix.Signal) bool { return other != signal && isFault(other) }
+	return isFault(signal) && slices.Contains(t.handled, signal) &&
 		slices.Contains(t.masks[thread], signal) && slices.ContainsFunc(blocked, others)
 }
 
@@ -117,6 +164,9 @@ func (t *tracer) stopped(p *probe, thread int) {
 		_ = ptrace(unix.PTRACE_DETACH, thread, 0, 0)
 		return
 	}
+	if _, known := t.threads[thread]; !known {
+		t.newborn[thread] = newbornStops
+	}
 	t.threads[thread] = true
 	signal := status.StopSignal()
 	event := int(status) >> 16
@@ -131,13 +181,28 @@ func (t *tracer) stopped(p *probe, thread int) {
 			}
 		}
 		t.look()
-		t.resume(unix.PTRACE_CONT, thread, 0)
+		t.goOn(thread, 0)
+	case signal == syscallStop:
+		t.lookAt(thread)
+		if t.newborn[thread]--; t.newborn[thread] <= 0 {
+			delete(t.newborn, thread)
+		}
+		t.goOn(thread, 0)
 	case p.dossier == nil && t.fatal(thread, signal):
 		p.dossier = t.crash(p, thread, signal)
 	default:
-		t.look(thread)
-		t.resume(unix.PTRACE_CONT, thread, signal)
+		t.lookAt(thread)
+		t.goOn(thread, signal)
 	}
+}
+
+// goOn lets a stopped thread execute.
+func (t *tracer) goOn(thread int, signal unix.Signal) {
+	request := unix.PTRACE_CONT
+	if t.newborn[thread] > 0 {
+		request = unix.PTRACE_SYSCALL
+	}
+	t.resume(request, thread, signal)
 }
 
 // resume lets a stopped thread go on; one that has been killed meanwhile is
@@ -213,12 +278,14 @@ func (t *tracer) crash(p *probe, thread int, signal unix.Signal) *matrix.Dossier
 // is not waited for.
 func (t *tracer) pending(thread int) bool {
 	text, err := readProc(threadFile(t.pid, thread, "status"))
-	if err != nil {
-		return false
-	}
-	blocked := signalSet(text, "SigBlk:")
-	return slices.ContainsFunc(signalSet(text, "SigPnd:"), func(signal unix.Signal) bool {
-		return !slices.Contains(blocked, signal)
+	return err == nil && len(deliverable(text)) > 0
+}
+
+// deliverable are the signals of a thread's own that wait and are not blocked.
+func deliverable(status []byte) []unix.Signal {
+	blocked := signalSet(status, "SigBlk:")
+	return slices.DeleteFunc(signalSet(status, "SigPnd:"), func(signal unix.Signal) bool {
+		return slices.Contains(blocked, signal)
 	})
 }
 
@@ -241,25 +308,41 @@ func (t *tracer) describe(thread int, signal unix.Signal) *matrix.Dossier {
 	for _, signal := range blocked {
 		dossier.Blocked = append(dossier.Blocked, signalName(signal))
 	}
-	// siginfo_t: si_code at 8; si_addr, si_pid at 16 on 64-bit systems.
-	var info [128]byte
-	if err := ptrace(unix.PTRACE_GETSIGINFO, thread, 0, uintptr(unsafe.Pointer(&info[0]))); err == nil {
-		code := int32(binary.NativeEndian.Uint32(info[8:]))
-		dossier.Code = codeName(signal, code)
+	if info, err := signalInfo(thread); err == nil {
+		dossier.Code = codeName(signal, info.code)
 		switch {
-		case code <= 0:
+		case info.code <= 0:
 			dossier.Sender = matrix.SenderOther
-			if int(int32(binary.NativeEndian.Uint32(info[16:]))) == t.pid {
+			if info.sender == t.pid {
 				dossier.Sender = matrix.SenderSelf
 			}
-		case slices.Contains(faults, signal):
+		case isFault(signal):
 			dossier.Forced = t.forced(thread, signal, blocked)
-			if code != siKernel {
-				t.describeAddress(dossier, thread, binary.NativeEndian.Uint64(info[16:]))
+			if info.code != siKernel {
+				t.describeAddress(dossier, thread, info.address)
 			}
 		}
 	}
 	return dossier
+}
+
+// siginfo is what the kernel says of the signal that a thread is stopped with. It has
+// a sender or an address, depending on its code.
+type siginfo struct {
+	signal  unix.Signal
+	code    int
+	sender  int
+	address uint64
+}
+
+func signalInfo(thread int) (siginfo, error) {
+	// siginfo_t: si_signo, si_code at 8; si_addr, si_pid at 16 on 64-bit systems.
+	var info [128]byte
+	if err := ptrace(unix.PTRACE_GETSIGINFO, thread, 0, uintptr(unsafe.Pointer(&info[0]))); err != nil {
+		return siginfo{}, err
+	}
+	number := func(offset int) int { return int(int32(binary.NativeEndian.Uint32(info[offset:]))) }
+	return siginfo{unix.Signal(number(0)), number(8), number(16), binary.NativeEndian.Uint64(info[16:])}, nil
 }
 
 // describeAddress says what was done to which page, as far as it can be known.
@@ -358,7 +441,7 @@ func (t *tracer) freeze(p *probe) (map[int]unix.Signal, error) {
 			case status.Stopped():
 				progress, t.threads[thread] = true, true
 				switch {
-				case int(status)>>16 == 0:
+				case int(status)>>16 == 0 && status.StopSignal() != syscallStop:
 					held[thread] = status.StopSignal()
 				case t.pending(thread):
 					// It stops once more, with the signal, before it executes
@@ -439,7 +522,7 @@ func signalSet(status []byte, key string) []unix.Signal {
 const siKernel = 0x80
 
 // codeName is si_code in the words of sigaction(2).
-func codeName(signal unix.Signal, code int32) string {
+func codeName(signal unix.Signal, code int) string {
 	switch code {
 	case 0:
 		return "SI_USER"
@@ -459,8 +542,8 @@ func codeName(signal unix.Signal, code int32) string {
 		unix.SIGBUS:  {"BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR", "BUS_MCEERR_AR", "BUS_MCEERR_AO"},
 		unix.SIGTRAP: {"TRAP_BRKPT", "TRAP_TRACE", "TRAP_BRANCH", "TRAP_HWBKPT"},
 	}[signal]
-	if code > 0 && int(code) <= len(names) {
+	if code > 0 && code <= len(names) {
 		return names[code-1]
 	}
-	return strconv.Itoa(int(code))
+	return strconv.Itoa(code)
 }

@@ -45,9 +45,6 @@ write_to_read_only (void *unused)
   pthread_setname_np (pthread_self (), "ZMQbg/IO/0");
   while (!ready)
     sched_yield ();
-  /* As an I/O thread does, it blocks the signals long before it faults: who
-     looks at the thread from time to time has seen it. */
-  nanosleep (&(struct timespec) { .tv_nsec = 50000000 }, NULL);
   char *page = mmap ((void *) 0x10000000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   page[16] = 1;
   return NULL;
