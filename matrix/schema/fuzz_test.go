@@ -34,6 +34,7 @@ func FuzzCheckLine(f *testing.F) {
 	f.Add(1, []byte(`{"type":"observe","key":"a","value":1.0,"unit":"count"}`))
 	f.Add(1, []byte(`{"type":"done"}{"type":"done"}`))
 	f.Add(4, []byte(`{"id":1,"op":"close","lane":"1","Lane":"2"}`))
+	f.Add(3, []byte(`{"id":3,"core":{"offset":4096,"data":"A8="}}`))
 	f.Fuzz(func(t *testing.T, which int, line []byte) {
 		name := lineContracts[((which%len(lineContracts))+len(lineContracts))%len(lineContracts)]
 		if err := schema.CheckLine(name, "f", 1, line); err != nil {

@@ -89,6 +89,7 @@ func compile(name Name) (*contract, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(contract.loader)
 	compiler.AssertFormat()
+	compiler.AssertContent()
 	var err error
 	if contract.schema, err = compiler.Compile(base + string(name) + ".json"); err != nil {
 		return nil, fmt.Errorf("compile schema %s: %w", name, err)

@@ -229,6 +229,7 @@ func (c *comparison) compare(path string, node map[string]any, goType reflect.Ty
 	case reflect.Slice:
 		if goType.Elem().Kind() == reflect.Uint8 {
 			assert.Contains(c.t, kinds, "string", "%s is base64", path)
+			assert.Equal(c.t, "base64", node["contentEncoding"], "%s is base64", path)
 			return
 		}
 		require.Contains(c.t, kinds, "array", path)
