@@ -213,10 +213,14 @@ func (r *run) clients(ctx context.Context) (err error) {
 	}
 	r.above = r.chainsAbove()
 	preparing, giveUp := context.WithCancel(ctx)
-	defer giveUp()
-	var prepared sync.WaitGroup
-	// If it does not start, the attempt that needs it tries again and says why not.
-	prepared.Go(func() { _, _ = r.endpoint.get(preparing) })
+	var prepared, endpoint sync.WaitGroup
+	defer func() {
+		giveUp()
+		endpoint.Wait()
+	}()
+	// Beside the clients until all have started: it and they are containers of their
+	// own. If it does not start, the attempt that needs it tries again and says why not.
+	endpoint.Go(func() { _, _ = r.endpoint.get(preparing) })
 	for _, client := range clients {
 		prepared.Go(func() {
 			began := time.Now()
@@ -235,6 +239,7 @@ func (r *run) clients(ctx context.Context) (err error) {
 	if err = r.start(ctx, clients); err != nil {
 		return err
 	}
+	endpoint.Wait()
 	r.slots.size = wholeCore * cmp.Or(r.Parallel, r.environment.Cores, runtime.NumCPU())
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -547,14 +552,15 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 	}
 	for more := true; more; {
 		more = false
-		whole, techniques := unsound(verdicts, begun)
+		found := unsound(verdicts, begun)
 		for i, verdict := range verdicts {
-			if verdict.Outcome != Pass || begun[i] == nil || doubts[i]&DoubtGroup != 0 || !whole && !techniques[verdict.Technique] {
+			doubt := found.doubtOn(verdict)
+			if begun[i] == nil || doubts[i]|doubt == doubts[i] {
 				continue
 			}
-			// What is found to fail after all may cast doubt on more.
+			// What is found to fail, or to pass, after all may cast doubt on more.
 			more = true
-			doubts[i] |= DoubtGroup
+			doubts[i] |= doubt
 			var err error
 			if verdicts[i], _, err = begun[i].decide(ctx, doubts[i], toTheEnd); err != nil {
 				return err
@@ -572,12 +578,18 @@ func (r *run) group(ctx context.Context, client *client, account *ClientAccount,
 	return nil
 }
 
-// unsound reports whether a feature of the group, whose verdicts these are, crashes,
-// hangs or is flaky by its best technique, be it in a few of its attempts; and by
-// which techniques one crashes or fails now and then, though another mends it.
-func unsound(verdicts []Verdict, begun []*cellRun) (whole bool, techniques map[string]bool) {
+// unsoundness is what of a group does not do the same each time, or writes where it
+// must not.
+type unsoundness struct {
+	whole      bool            // a feature crashes, hangs or is flaky by its best technique, be it in a few of its attempts
+	techniques map[string]bool // by which a feature crashes or fails now and then, though another mends it
+	flaky      map[string]bool // by which a feature passes now and then
+}
+
+// unsound looks for it in the verdicts of a group.
+func unsound(verdicts []Verdict, begun []*cellRun) unsoundness {
 	best := map[string]int{}
-	techniques = map[string]bool{}
+	found := unsoundness{techniques: map[string]bool{}, flaky: map[string]bool{}}
 	went := func(i int, wrong ...Outcome) bool {
 		return begun[i] != nil && slices.ContainsFunc(begun[i].findings, func(finding Finding) bool {
 			return slices.Contains(wrong, finding.Outcome)
@@ -588,13 +600,31 @@ func unsound(verdicts []Verdict, begun []*cellRun) (whole bool, techniques map[s
 			best[verdict.Feature] = i
 		}
 		if went(i, Crash) || verdict.Outcome == Flaky && went(i, Fail) {
-			techniques[verdict.Technique] = true
+			found.techniques[verdict.Technique] = true
+		}
+		if verdict.Outcome == Flaky && verdict.Passes > 0 {
+			found.flaky[verdict.Technique] = true
 		}
 	}
 	for _, i := range best {
-		whole = whole || verdicts[i].Outcome == Flaky || went(i, Crash, Hang)
+		found.whole = found.whole || verdicts[i].Outcome == Flaky || went(i, Crash, Hang)
 	}
-	return whole, techniques
+	return found
+}
+
+// doubtOn is the doubt that it casts on a verdict of the group.
+func (u unsoundness) doubtOn(verdict Verdict) Doubt {
+	switch verdict.Outcome {
+	case Pass:
+		if u.whole || u.techniques[verdict.Technique] {
+			return DoubtGroup
+		}
+	case Fail, Crash, Hang:
+		if u.flaky[verdict.Technique] {
+			return DoubtFlaky
+		}
+	}
+	return 0
 }
 
 // cellRun is a cell that is being decided: recorded attempts with the same key

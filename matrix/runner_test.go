@@ -319,6 +319,46 @@ func TestAPassBesideAnUnsoundFeatureOfItsGroupIsDoubted(t *testing.T) {
 	assert.Equal(t, 1, record.verdicts()["a@one/high/g/simple/plain"].Attempts, "a hang that a technique mends breaks nothing else")
 }
 
+// What is spared now and then is so in three attempts of ten, or in none of three.
+func TestAFailureBesideAFlakyFeatureOfItsGroupIsDoubted(t *testing.T) {
+	run := func(wrong func(fake.Attempt) bool) map[string]matrix.Verdict {
+		record := &memory{}
+		_, err := matrix.Run(t.Context(), options(t, fake.Script{Answer: func(ctx context.Context, attempt fake.Attempt) (fake.Answer, error) {
+			if attempt.Client.String() == "a@one/high" && wrong(attempt) {
+				return fake.Says(attempt, matrix.Closing{Type: matrix.ClosingFailed, Reason: "other bytes"}), nil
+			}
+			return fake.Passing(ctx, attempt)
+		}}, record))
+		require.NoError(t, err)
+		return record.verdicts()
+	}
+	plain := func(attempt fake.Attempt) bool { return attempt.Technique == "plain" }
+
+	verdicts := run(func(attempt fake.Attempt) bool {
+		return plain(attempt) && (attempt.Feature == "g/simple" && attempt.Number < 5 || attempt.Feature == "g/thread" && attempt.Number%2 == 0)
+	})
+	assert.Equal(t, matrix.Flaky, verdicts["a@one/high/g/thread/plain"].Outcome)
+	spared := verdicts["a@one/high/g/simple/plain"]
+	assert.Equal(t, matrix.Flaky, spared.Outcome)
+	assert.Equal(t, 20, spared.Attempts)
+	assert.Equal(t, 16, spared.Passes)
+
+	verdicts = run(func(attempt fake.Attempt) bool {
+		return attempt.Feature == "g/simple" || plain(attempt) && attempt.Feature == "g/thread" && attempt.Number%2 == 0
+	})
+	assert.Equal(t, matrix.Fail, verdicts["a@one/high/g/simple/plain"].Outcome)
+	assert.Equal(t, 11, verdicts["a@one/high/g/simple/plain"].Attempts)
+
+	verdicts = run(func(attempt fake.Attempt) bool {
+		return attempt.Feature == "g/simple" || attempt.Technique == "mended" && attempt.Feature == "g/thread" && attempt.Number%2 == 0
+	})
+	assert.Equal(t, 3, verdicts["a@one/high/g/simple/plain"].Attempts, "another technique is flaky")
+
+	verdicts = run(func(attempt fake.Attempt) bool { return attempt.Feature == "g/simple" && attempt.Number < 5 })
+	assert.Equal(t, matrix.Fail, verdicts["a@one/high/g/simple/plain"].Outcome, "nothing had it attempted so often")
+	assert.Equal(t, 3, verdicts["a@one/high/g/simple/plain"].Attempts)
+}
+
 // runMixed runs a client one of whose features fails, and crashes one time of four.
 func runMixed(t *testing.T) map[string]matrix.Verdict {
 	record := &memory{}
