@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -18,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/zmqmatrix/zmqmatrix/containers/warden/gobuild"
 )
 
 // Paths in the builder's container.
@@ -90,6 +93,10 @@ func (m *Maker) program(ctx context.Context, suite, goPackage string, builder Im
 		return "", fmt.Errorf("cache folder: %w", err)
 	}
 	defer os.RemoveAll(aside)
+	moduleFiles, err := sources.moduleFiles(ctx)
+	if err != nil {
+		return "", err
+	}
 	select {
 	case m.builds <- struct{}{}:
 		defer func() { <-m.builds }()
@@ -110,7 +117,7 @@ func (m *Maker) program(ctx context.Context, suite, goPackage string, builder Im
 		},
 		Trees: []Tree{
 			{Host: sources.goRoot, Inside: insideGo, Files: toolchainFiles},
-			{Host: sources.moduleCache, Inside: insideModules, Files: sources.moduleFiles},
+			{Host: sources.moduleCache, Inside: insideModules, Files: moduleFiles},
 			{Host: m.Root, Inside: insideSources, Files: sources.ownFiles},
 			{Host: cache, Inside: insideCache, Use: Cache},
 			{Host: aside, Inside: insideOutput, Use: Output},
@@ -137,10 +144,9 @@ var toolchainFiles = []string{"VERSION", "bin", "go.env", "pkg/include", "pkg/to
 // sources are the files that a program is made from.
 type sources struct {
 	goRoot, moduleCache, goVersion string
-	ownFiles                       []string // of the module, relative to its root
-	moduleFiles                    []string // of the module cache, relative to it
-	modules                        []string // "path@version sum", of what is linked in
 	root                           string
+	ownFiles                       []string                // of the module, relative to its root
+	modules                        map[string]listedModule // that are linked in, by path
 }
 
 // listedPackage is what go list says of a package.
@@ -160,6 +166,14 @@ type listedModule struct {
 	Replace                        *listedModule
 }
 
+// used is the module that is taken for it.
+func (m listedModule) used() listedModule {
+	if m.Replace != nil {
+		return *m.Replace
+	}
+	return m
+}
+
 // listSources asks the host's go command, which also fetches the modules that
 // are not in its cache yet: the builder's container reaches no proxy.
 func listSources(ctx context.Context, root, goPackage string) (*sources, error) {
@@ -173,7 +187,7 @@ func listSources(ctx context.Context, root, goPackage string) (*sources, error) 
 	asking.Go(func() {
 		environment, environmentErr = goCommand(ctx, root, "env", "-json", "GOROOT", "GOMODCACHE", "GOVERSION")
 	})
-	text, err := goCommand(ctx, root, "list", "-deps", "-json", goPackage)
+	text, err := goCommand(ctx, root, "list", "-deps", gobuild.ListPackages, goPackage)
 	asking.Wait()
 	if err := cmp.Or(environmentErr, err); err != nil {
 		return nil, err
@@ -182,12 +196,11 @@ func listSources(ctx context.Context, root, goPackage string) (*sources, error) 
 	if err := json.Unmarshal(environment, &settings); err != nil {
 		return nil, fmt.Errorf("go env: %w", err)
 	}
-	found := &sources{goRoot: settings.GOROOT, moduleCache: settings.GOMODCACHE, goVersion: settings.GOVERSION, root: root}
+	found := &sources{goRoot: settings.GOROOT, moduleCache: settings.GOMODCACHE, goVersion: settings.GOVERSION, root: root, modules: make(map[string]listedModule)}
 	packages, err := decodeAll[listedPackage](text)
 	if err != nil {
 		return nil, fmt.Errorf("go list %s: %w", goPackage, err)
 	}
-	used := make(map[string]bool)
 	for _, listed := range packages {
 		switch {
 		case listed.Error != nil:
@@ -208,71 +221,62 @@ func listSources(ctx context.Context, root, goPackage string) (*sources, error) 
 		case listed.Module.Replace != nil && listed.Module.Replace.Version == "":
 			return nil, fmt.Errorf("module %s is replaced by a folder, which the builder does not see", listed.Module.Path)
 		default:
-			used[listed.Module.Path] = true
+			module := listed.Module.used()
+			found.modules[module.Path] = module
 		}
 	}
 	found.ownFiles = append(found.ownFiles, "go.mod", "go.sum")
 	slices.Sort(found.ownFiles)
-	return found, found.listModules(ctx, used)
+	return found, nil
 }
 
-// listModules notes the modules linked in, and which files of the module cache
-// the go command looks at: the module's folder and, of every module of the
-// graph, what its go.mod says.
-func (s *sources) listModules(ctx context.Context, used map[string]bool) error {
+// moduleFiles are what the go command looks at in the module cache, relative to
+// it: the folders of the modules linked in and, of every module of the graph,
+// what its go.mod says.
+func (s *sources) moduleFiles(ctx context.Context) ([]string, error) {
 	text, err := goCommand(ctx, s.root, "list", "-m", "-json", "all")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	modules, err := decodeAll[listedModule](text)
+	graph, err := decodeAll[listedModule](text)
 	if err != nil {
-		return fmt.Errorf("go list -m all: %w", err)
+		return nil, fmt.Errorf("go list -m all: %w", err)
 	}
-	for _, module := range modules {
-		if module.Main {
+	var paths []string
+	for _, module := range graph {
+		if module = module.used(); module.GoMod == "" || module.Main {
 			continue
 		}
-		if module.Replace != nil {
-			module = *module.Replace
-		}
-		if module.GoMod != "" {
-			// cache/download/<path>/@v/<version>.mod, and .info and .ziphash beside it.
-			stem := strings.TrimSuffix(module.GoMod, ".mod")
-			for _, ending := range []string{".mod", ".info", ".ziphash"} {
-				if err := s.addModuleFile(stem + ending); err != nil {
-					return err
-				}
-			}
-		}
-		if used[module.Path] {
-			s.modules = append(s.modules, module.Path+"@"+module.Version+" "+module.Sum)
-			if err := s.addModuleFile(module.Dir); err != nil {
-				return err
-			}
-		}
+		// cache/download/<path>/@v/<version>.mod, and .info and .ziphash beside it.
+		stem := strings.TrimSuffix(module.GoMod, ".mod")
+		paths = append(paths, stem+".mod", stem+".info", stem+".ziphash")
 	}
-	slices.Sort(s.modules)
-	return nil
-}
-
-func (s *sources) addModuleFile(hostPath string) error {
-	if _, err := os.Stat(hostPath); err != nil {
-		return nil // a module that is only mentioned has no sum of its content
+	for _, module := range slices.Sorted(maps.Keys(s.modules)) {
+		paths = append(paths, s.modules[module].Dir)
 	}
-	relative, err := filepath.Rel(s.moduleCache, hostPath)
-	if err != nil || !filepath.IsLocal(relative) {
-		return fmt.Errorf("%s is outside the module cache %s", hostPath, s.moduleCache)
+	var files []string
+	for _, hostPath := range paths {
+		if _, err := os.Stat(hostPath); err != nil {
+			continue // a module that is only mentioned has no sum of its content
+		}
+		relative, err := filepath.Rel(s.moduleCache, hostPath)
+		if err != nil || !filepath.IsLocal(relative) {
+			return nil, fmt.Errorf("%s is outside the module cache %s", hostPath, s.moduleCache)
+		}
+		files = append(files, filepath.ToSlash(relative))
 	}
-	s.moduleFiles = append(s.moduleFiles, filepath.ToSlash(relative))
-	return nil
+	return files, nil
 }
 
 // digest is over everything that the program's bytes depend on.
 func (s *sources) digest(builderID, goPackage string) (string, error) {
 	hash := sha256.New()
 	field := func(text string) { fmt.Fprintf(hash, "%d:%s\n", len(text), text) }
-	for _, text := range append([]string{builderID, s.goVersion, linkerFlags, goPackage}, s.modules...) {
+	for _, text := range []string{builderID, s.goVersion, linkerFlags, goPackage} {
 		field(text)
+	}
+	for _, module := range slices.Sorted(maps.Keys(s.modules)) {
+		field(module + "@" + s.modules[module].Version + " " + s.modules[module].Sum)
 	}
 	for _, file := range s.ownFiles {
 		if file == "go.mod" || file == "go.sum" {

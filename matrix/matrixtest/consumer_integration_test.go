@@ -86,11 +86,19 @@ func TestConsumer(t *testing.T) {
 	assert.Len(t, left, 6, "but for the runs nothing is left in the module: %s", left)
 }
 
-// BenchmarkWarmCell is go test of one cell whose client and test binary are built
-// already, attempted afresh: what it costs beyond the cell's own attempt, and how
+// BenchmarkWarmCell is go test of one cell whose client, images and test binary are
+// there already, attempted afresh: what it costs beyond the cell's own attempt, and how
 // much of that is go test's own, which links the test binary each time.
 func BenchmarkWarmCell(b *testing.B) {
-	folder := consumer(b)
+	for _, runtime := range []string{"local", "docker"} {
+		b.Run(runtime, func(b *testing.B) {
+			b.Setenv("RUNTIME", runtime)
+			benchmarkWarmCell(b, consumer(b))
+		})
+	}
+}
+
+func benchmarkWarmCell(b *testing.B, folder string) {
 	warm := func() (whole, cell time.Duration) {
 		began := time.Now()
 		end := goTest(b, folder, "-count=1", "-run=^TestMatrix$/go@bookworm,cgo/messaging/push-pull", ".")

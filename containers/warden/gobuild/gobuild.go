@@ -105,8 +105,7 @@ func Digest(ctx context.Context, options Options) (string, error) {
 	var versionErr error
 	var asking sync.WaitGroup
 	asking.Go(func() { version, versionErr = goVersion(ctx, options) })
-	command := goCommand(ctx, options, "list", "-deps",
-		"-json=ImportPath,Dir,Standard,Module,GoFiles,CgoFiles,CFiles,CXXFiles,HFiles,SFiles,SysoFiles,EmbedFiles,Error", options.Package)
+	command := goCommand(ctx, options, "list", "-deps", ListPackages, options.Package)
 	var said bytes.Buffer
 	command.Stderr = &said
 	listed, err := command.Output()
@@ -159,6 +158,11 @@ func Digest(ctx context.Context, options Options) (string, error) {
 		}
 	}
 }
+
+// ListPackages has go list say of packages what they are made from. Asked for
+// all that it knows, it would also find out what is stale, for which it starts
+// the compiler, the assembler, cgo, the linker and the C compiler.
+const ListPackages = "-json=ImportPath,Dir,Standard,Module,GoFiles,CgoFiles,CFiles,CXXFiles,HFiles,SFiles,SysoFiles,EmbedFiles,Error"
 
 // listedPackage is what go list says of a package.
 type listedPackage struct {
