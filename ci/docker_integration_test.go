@@ -158,10 +158,10 @@ func TestAnImageThatCanNotBeMade(t *testing.T) {
 		// Fewer lines than are shown: the engine mixes a step's two streams as
 		// they come.
 		{"a later step fails", from + "RUN echo fine\nRUN seq 170 199; echo the reason >&2; exit 7\n", "bookworm", exitHarness, matrix.Error, []string{
-			"image of shell@only", "targets/shell/Dockerfile failed at Step 4/", "RUN seq 170 199", "\n  the reason\n", "\n  199\n", "returned a non-zero code: 7", "the harness failed in 1 cell",
+			"image of shell@only", "targets/shell/Dockerfile failed at RUN seq 170 199", "\n  the reason\n", "\n  199\n", "returned a non-zero code: 7", "the harness failed in 1 cell",
 		}},
 		{"the first step fails", from + "RUN echo the first reason >&2; exit 8\n", "bookworm", exitHarness, matrix.Error, []string{
-			"image of shell@only", "first step of targets/shell/Dockerfile", "failed at Step 3/", "RUN echo the first reason", "returned a non-zero code: 8",
+			"image of shell@only", "targets/shell/Dockerfile failed at RUN echo the first reason", "returned a non-zero code: 8",
 		}},
 		{"a line is no instruction", from + "RUM true\n", "bookworm", exitHarness, matrix.Error, []string{
 			"image of shell@only", "targets/shell/Dockerfile", "unknown instruction: RUM",

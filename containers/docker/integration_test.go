@@ -189,7 +189,7 @@ RUN echo never
 	_, err := runtime.images.Target(t.Context(), tiny, variant(), matrix.Binding{})
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "image of tiny@bookworm")
-	assert.Contains(t, err.Error(), "targets/tiny/Dockerfile failed at Step 4/7 : RUN seq 100 199")
+	assert.Contains(t, err.Error(), "targets/tiny/Dockerfile failed at RUN seq 100 199")
 	assert.Contains(t, err.Error(), "the reason")
 	assert.Contains(t, err.Error(), "\n199\n")
 	assert.NotContains(t, err.Error(), "\n100\n", "more than the output's end")

@@ -335,10 +335,11 @@ var colours = strings.NewReplacer("\x1b[91m", "", "\x1b[0m", "")
 func (l *stepLog) Write(text []byte) (int, error) {
 	plain := colours.Replace(string(text))
 	for line := range strings.Lines(plain) {
-		// "Step 3/7 : RUN make": the classic builder writes each in one piece.
-		if strings.HasPrefix(line, "Step ") && strings.Contains(line, " : ") {
+		// "Step 3/7 : RUN make": the classic builder writes each in one piece. Its
+		// numbers count labels, too, and are no lines of the file.
+		if number, step, found := strings.Cut(line, " : "); found && strings.HasPrefix(number, "Step ") {
 			l.mutex.Lock()
-			l.step = strings.TrimSpace(line)
+			l.step = strings.TrimSpace(step)
 			l.mutex.Unlock()
 		}
 	}

@@ -2,50 +2,53 @@ package images
 
 import (
 	"context"
-	"fmt"
 	"strings"
 )
 
-// Targets' Dockerfiles begin their stages with the same RUN lines, and the
-// engine keeps their layers apart from the rest. But two builds at once would
-// both make the layer that neither finds. So the first RUN of every stage on
-// the base image is built before, once, as an image of its own; its tag also
-// keeps the layer when unused ones are pruned.
+// Targets' Dockerfiles begin their stages with the same RUN lines, the images of a
+// target's bindings with all of them, and the engine keeps their layers apart from
+// the rest. But two builds at once would both make the layer that neither finds. So
+// the RUNs with which a stage on the base image begins are built before, once, each
+// with those before it as an image of its own; its tag also keeps the layer when
+// unused ones are pruned.
 
 const stepsRepository = "zmqmatrix/steps"
 
-// warm builds the first steps of a Dockerfile that other targets share.
+// warm builds the first steps of a Dockerfile that other images share.
 func (m *Maker) warm(ctx context.Context, suite string, base Image, name, dockerfile string) error {
 	for _, step := range firstSteps(dockerfile) {
 		files := &Context{}
-		files.AddFile("Dockerfile", []byte("ARG BASE\nFROM ${BASE}\n"+step), false)
-		_, err := m.build(ctx, "steps@"+suite, stepsRepository, suite, base, files, "Dockerfile", map[string]string{"BASE": base.Tag})
+		// Under the name of the one that a person can open, since a failure names it.
+		files.AddFile(name, []byte("ARG BASE\nFROM ${BASE}\n"+step), false)
+		_, err := m.build(ctx, "steps@"+suite, stepsRepository, suite, base, files, name, map[string]string{"BASE": base.Tag})
 		if err != nil {
-			// The step's own Dockerfile is none that a person could open.
-			return fmt.Errorf("first step of %s: %w", name, err)
+			return err
 		}
 	}
 	return nil
 }
 
-// firstSteps are the RUN instructions that directly follow a FROM of the base
-// image, as they are written, each once. With anything between, such as an ARG
-// or a COPY, the layer is not shared.
+// firstSteps are the RUN instructions that directly follow a FROM of the base image
+// or another of them, as they are written, each behind those before it, and each
+// once. With anything between, such as an ARG or a COPY, the layer is not shared.
 func firstSteps(dockerfile string) []string {
 	var steps []string
 	seen := make(map[string]bool)
-	onBase := false
+	onBase, before := false, ""
 	for _, instruction := range instructions(dockerfile) {
 		words := strings.Fields(instruction)
 		switch keyword := strings.ToUpper(words[0]); {
 		case keyword == "FROM":
-			onBase = len(words) > 1 && (words[1] == "${BASE}" || words[1] == "$BASE")
-			continue
-		case keyword == "RUN" && onBase && !seen[instruction]:
-			seen[instruction] = true
-			steps = append(steps, instruction)
+			onBase, before = len(words) > 1 && (words[1] == "${BASE}" || words[1] == "$BASE"), ""
+		case keyword == "RUN" && onBase:
+			before += instruction
+			if !seen[before] {
+				seen[before] = true
+				steps = append(steps, before)
+			}
+		default:
+			onBase = false
 		}
-		onBase = false
 	}
 	return steps
 }
