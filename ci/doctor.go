@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqmatrix/zmqmatrix/containers/release"
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/measure"
 	"github.com/zmqmatrix/zmqmatrix/targets"
@@ -191,6 +192,11 @@ func checkTarget(target matrix.Target, needed bool) check {
 		}
 	}
 	if len(missing) == 0 {
+		if !releaseKept(target) {
+			// A run may still get it.
+			check.OK, check.Needed = false, false
+			check.Detail += fmt.Sprintf(", once a run has fetched its release file, which is not here yet; where it can't, give it: --archive %s=FILE", target.Name)
+		}
 		return check
 	}
 	check.OK = false
@@ -203,6 +209,19 @@ func checkTarget(target matrix.Target, needed bool) check {
 		check.Needed = false
 	}
 	return check
+}
+
+// releaseKept reports whether the release file that the target's default variant is
+// made from, if it is, is in the cache.
+func releaseKept(target matrix.Target) bool {
+	cache, err := measure.CacheDir()
+	if err != nil {
+		return true // told by the check of that folder
+	}
+	store := release.NewStore(cache, nil)
+	return !slices.ContainsFunc(target.Variants, func(variant matrix.Variant) bool {
+		return variant.Default && !store.Kept(target, variant)
+	})
 }
 
 // checkFolder holds a folder to be writable and its disk to have room.

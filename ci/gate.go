@@ -78,10 +78,14 @@ func (c *gateCommand) Run(s *session) error {
 		return c.refuse(s, err)
 	}
 	if c.Check {
-		if err := c.judgeable(s, from); err != nil {
+		question, err := c.standards(s, from)
+		if err == nil {
+			err = judgeable(question)
+		}
+		if err != nil {
 			return c.refuse(s, err)
 		}
-		return nil
+		return c.writeStandards(s, question)
 	}
 	if c.File, err = c.resultsFile(from); err != nil {
 		return c.refuse(s, err)
@@ -153,14 +157,30 @@ func absolute(path string) string {
 }
 
 // judgeable reports what is wrong with that which results are judged by.
-func (c *gateCommand) judgeable(s *session, from sources) error {
-	question, err := c.standards(s, from)
-	if err != nil {
-		return err
-	}
+func judgeable(question expect.Question) error {
 	question.Base = nil // only results tell whether it says anything of them
-	_, err = expect.Judge(question)
+	_, err := expect.Judge(question)
 	return asUsage(err)
+}
+
+// writeStandards says what results would be judged by.
+func (c *gateCommand) writeStandards(s *session, question expect.Question) error {
+	standards := report.Standards{Schema: report.StandardsSchema, Expectations: question.Rules.File, Rules: len(question.Rules.List)}
+	if question.Base != nil {
+		standards.Base = question.Base.Run.ID
+	}
+	if s.json {
+		return s.printJSON(standards)
+	}
+	known, compared := "no expectations", "no base"
+	if standards.Expectations != "" {
+		known = fmt.Sprintf("expectations of %s: %s, no mistake", printable(standards.Expectations), count(standards.Rules, "rule", "rules"))
+	}
+	if standards.Base != "" {
+		compared = "base " + printable(standards.Base)
+	}
+	s.print("%s; %s\n", known, compared)
+	return nil
 }
 
 // question reads what is to be judged and what by.

@@ -9,10 +9,11 @@ import (
 	"github.com/zmqmatrix/zmqmatrix/results/expect"
 )
 
-// The versions of what programs read; ci/schema/gate.json describes both.
+// The versions of what programs read; ci/schema/gate.json describes all.
 const (
-	GateSchema    = "zmqmatrix/gate/v1"
-	FindingSchema = "zmqmatrix/finding/v1"
+	GateSchema      = "zmqmatrix/gate/v1"
+	FindingSchema   = "zmqmatrix/finding/v1"
+	StandardsSchema = "zmqmatrix/standards/v1"
 )
 
 // FindingLine is one finding for programs. What clients said is bounded and
@@ -85,6 +86,14 @@ func Lines(gate Gate) ([]byte, error) {
 		}
 	}
 	return lines.Bytes(), nil
+}
+
+// Standards are what `gate --check --json` prints: what results would be judged by.
+type Standards struct {
+	Schema       string `json:"schema"`
+	Expectations string `json:"expectations,omitempty"` // the rules' file
+	Rules        int    `json:"rules"`
+	Base         string `json:"base,omitempty"` // the run that is compared with
 }
 
 // Answer is what `gate --json` prints.

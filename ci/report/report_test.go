@@ -556,6 +556,8 @@ func requireSchema(t *testing.T, gate Gate) {
 	require.NoError(t, err)
 	findings, err := compiler.Compile(path + "#/$defs/finding")
 	require.NoError(t, err)
+	standards, err := compiler.Compile(path + "#/$defs/standards")
+	require.NoError(t, err)
 	check := func(schema *jsonschema.Schema, data []byte) {
 		t.Helper()
 		value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(data)))
@@ -565,6 +567,9 @@ func requireSchema(t *testing.T, gate Gate) {
 	answer, err := json.Marshal(AnswerOf(gate, 1))
 	require.NoError(t, err)
 	check(answers, answer)
+	standard, err := json.Marshal(Standards{StandardsSchema, gate.Rules.File, len(gate.Rules.List), gate.BaseRun})
+	require.NoError(t, err)
+	check(standards, standard)
 	lines, err := Lines(gate)
 	require.NoError(t, err)
 	count := 0

@@ -95,6 +95,13 @@ func (s *Store) Of(ctx context.Context, target matrix.Target, variant matrix.Var
 	return file, err
 }
 
+// Kept reports whether the release file that the variant is made from is here, if it
+// is made from one.
+func (s *Store) Kept(target matrix.Target, variant matrix.Variant) bool {
+	archive := target.ArchiveOf(variant)
+	return archive == nil || verify(filepath.Join(s.folder, archive.SHA256), archive.SHA256) == nil
+}
+
 // Keep verifies the file that the user names and copies it into the store. The
 // error is a *DigestError if it is another.
 func (s *Store) Keep(file, digest string) error {

@@ -75,6 +75,7 @@ func TestStore_fetches_a_release_once_and_finds_it_in_later_runs(t *testing.T) {
 	url, asked := server(t, whole)
 	cache := t.TempDir()
 	target, variant := madeFrom(url)
+	assert.False(t, NewStore(cache, nil).Kept(target, variant))
 	for range 2 {
 		file, err := NewStore(cache, nil).Of(t.Context(), target, variant)
 		require.NoError(t, err)
@@ -82,6 +83,7 @@ func TestStore_fetches_a_release_once_and_finds_it_in_later_runs(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, content, string(text))
 	}
+	assert.True(t, NewStore(cache, nil).Kept(target, variant))
 	assert.Equal(t, 1, asked())
 }
 
@@ -89,6 +91,7 @@ func TestStore_has_nothing_for_a_target_made_from_no_release(t *testing.T) {
 	file, err := NewStore(t.TempDir(), nil).Of(t.Context(), matrix.Target{}, matrix.Variant{})
 	require.NoError(t, err)
 	assert.Empty(t, file)
+	assert.True(t, NewStore(t.TempDir(), nil).Kept(matrix.Target{}, matrix.Variant{}), "nothing is missing")
 }
 
 func TestStore_takes_the_variants_release_before_the_images(t *testing.T) {
@@ -120,6 +123,7 @@ func TestStore_fetches_anew_what_was_changed_on_the_disk(t *testing.T) {
 	file, err := store.Of(t.Context(), target, variant)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, []byte("rot"), 0o644))
+	assert.False(t, store.Kept(target, variant))
 	_, err = store.Of(t.Context(), target, variant)
 	require.NoError(t, err)
 	text, err := os.ReadFile(file)
