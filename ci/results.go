@@ -180,6 +180,7 @@ func (c *verifyCommand) Run(s *session) error {
 type mergeCommand struct {
 	contributorsFlag
 	Files   []string `arg:"" name:"file" help:"published.json or record.jsonl files: your own first; those of others with their signature beside them, FILE.sig." type:"path"`
+	Replace []string `help:"Take the client from the later files, with all that it has in the first, in place of the first's. Repeat for several." placeholder:"TARGET@VARIANT/BINDING" sep:"none"`
 	To      string   `help:"Write the joined results to FILE, and their other forms beside it." placeholder:"FILE.json" type:"path"`
 	Publish bool     `help:"Write results/published, the README's table and an entry of results/history."`
 }
@@ -189,6 +190,9 @@ func (mergeCommand) Help() string {
 features. Shards become the run that they are parts of: all of them must be there, none twice. Signed
 results are a contributor's: from them come the clients that your own could not measure, with
 the name, day and key of who did. The signed results in results/contributed always join what is published.
+
+Two of your own that differ on a cell are refused: one of them is wrong, or the cell is flaky. Measure the
+client anew, by more attempts, and --replace it.
 
 Without --to and --publish the table is printed, and nothing is written.`
 }
@@ -220,6 +224,7 @@ func (c *mergeCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	merger.Replaced = c.Replace
 	var contributed []string
 	if c.Publish {
 		if contributed, err = c.contributed(from); err != nil {

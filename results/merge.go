@@ -46,6 +46,8 @@ var (
 	ErrOtherFeature = errors.New("a feature was measured in another version")
 	// ErrOtherTool: own runs were made by different versions of zmqmatrix.
 	ErrOtherTool = errors.New("made by another zmqmatrix")
+	// ErrNotReplaced: a client that is to be replaced can't be, or not as a whole.
+	ErrNotReplaced = errors.New("not replaced")
 	// ErrOverlap: two shards have the same clients.
 	ErrOverlap = errors.New("shards overlap")
 	// ErrMissing: shards are not all of their plan.
@@ -61,6 +63,9 @@ type Merger struct {
 	Catalogue    []matrix.Feature
 	Targets      []matrix.Target
 	Contributors Contributors
+	// Replaced are clients, TARGET@VARIANT/BINDING, that the first results have and
+	// the others have anew: these take their place, with whatever verdicts.
+	Replaced []string
 }
 
 // Verify reads results that somebody signed, published ones or a record, and
@@ -87,14 +92,20 @@ func (m Merger) Verify(path string) (Published, Contributor, error) {
 // Read reads results of our own, published ones or a record, fit for
 // publication. What contributors measured is left out of them: without its
 // signature anybody could have written it, and it joins anew from the file that
-// they signed.
+// they signed. Causes are those that the targets name today: what was found out
+// about a cell after it was measured holds for it, too.
 func (m Merger) Read(path string) (Published, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Published{}, fmt.Errorf("reading results: %w", err)
 	}
 	published, err := m.parse(path, data)
-	return withoutContributed(published), err
+	if err != nil {
+		return Published{}, err
+	}
+	published = withoutContributed(published)
+	published.fillCauses(m.Targets)
+	return published, nil
 }
 
 func withoutContributed(published Published) Published {
@@ -107,9 +118,16 @@ func withoutContributed(published Published) Published {
 	if len(foreign) == 0 {
 		return published
 	}
-	published.Targets = slices.DeleteFunc(published.Targets, func(client Client) bool { return foreign[client.Key()] })
+	published = without(published, foreign)
+	published.Run.Merged = slices.DeleteFunc(published.Run.Merged, func(run MergedRun) bool { return run.Key != "" })
+	return published
+}
+
+// without leaves clients out, and the features that no other was measured by.
+func without(published Published, clients map[matrix.Client]bool) Published {
+	published.Targets = slices.DeleteFunc(published.Targets, func(client Client) bool { return clients[client.Key()] })
 	published.Cells = slices.DeleteFunc(published.Cells, func(cell Cell) bool {
-		if foreign[cell.Key().Client()] {
+		if clients[cell.Key().Client()] {
 			published.Run.Attempts -= cell.Attempts
 			published.Run.Reused -= cell.Reused
 			return true
@@ -117,7 +135,6 @@ func withoutContributed(published Published) Published {
 		return false
 	})
 	published.Run.Cells = len(published.Cells)
-	published.Run.Merged = slices.DeleteFunc(published.Run.Merged, func(run MergedRun) bool { return run.Key != "" })
 	published.Features = slices.DeleteFunc(published.Features, func(feature Feature) bool {
 		return !slices.ContainsFunc(published.Cells, func(cell Cell) bool { return cell.Feature == feature.Name })
 	})
@@ -205,7 +222,10 @@ func (m Merger) Merge(paths, contributed []string) (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
-	merged := runs[0].Published
+	merged, err := m.withoutReplaced(runs)
+	if err != nil {
+		return Published{}, err
+	}
 	if len(runs) > 1 {
 		if err := m.samePlan(runs[0].path, merged); err != nil {
 			return Published{}, err
@@ -217,6 +237,42 @@ func (m Merger) Merge(paths, contributed []string) (Published, error) {
 		}
 	}
 	return m.AddContributed(merged, foreign...)
+}
+
+// withoutReplaced are the first results without the clients that the others
+// replace: each of its cells must be in these, and so must each client that was
+// compared with it, since it was judged by that comparison.
+func (m Merger) withoutReplaced(runs []ownResults) (Published, error) {
+	first := runs[0]
+	anew := map[matrix.Cell]bool{}
+	for _, other := range runs[1:] {
+		for _, cell := range other.Cells {
+			anew[cell.Key()] = anew[cell.Key()] || cell.Outcome != matrix.NotRun
+		}
+	}
+	replaced, raw := map[matrix.Client]bool{}, map[string]matrix.Client{}
+	for _, name := range m.Replaced {
+		place := slices.IndexFunc(first.Targets, func(client Client) bool { return client.Key().String() == name })
+		if place < 0 {
+			return Published{}, fmt.Errorf("%w: %s has no client %s; name one as TARGET@VARIANT/BINDING", ErrNotReplaced, first.path, visible(name))
+		}
+		client := first.Targets[place]
+		replaced[client.Key()] = true
+		if client.Raw {
+			raw[client.Target] = client.Key()
+		}
+	}
+	for _, client := range first.Targets {
+		if by, found := raw[client.Target]; found && !replaced[client.Key()] && wasMeasured(client) {
+			return Published{}, fmt.Errorf("%w: %s was compared with %s; replace it too", ErrNotReplaced, client.Key(), by)
+		}
+	}
+	for _, cell := range first.Cells {
+		if replaced[cell.Key().Client()] && !anew[cell.Key()] {
+			return Published{}, fmt.Errorf("%w: only %s has %s; measure all that it has of the client anew", ErrNotReplaced, first.path, cell.Key())
+		}
+	}
+	return without(first.Published, replaced), nil
 }
 
 // ownResults are results of our own and the file that they were read from.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,6 +99,18 @@ func foreignPublished(t *testing.T) Published {
 	published, err := publishLines(t, lines)
 	require.NoError(t, err)
 	return published
+}
+
+// part writes results of our own of a part of the sample, as a run of the name.
+func (d desk) part(t *testing.T, name string, selection matrix.Selection, change func(*Published)) string {
+	t.Helper()
+	published, err := publishLines(t, sampleLines(t, selection))
+	require.NoError(t, err)
+	published.Run.ID = name
+	change(&published)
+	path := filepath.Join(d.folder, name+".json")
+	require.NoError(t, WritePublished(path, published))
+	return path
 }
 
 func TestASignedRunIsVerifiedAndMerged(t *testing.T) {
@@ -331,15 +344,7 @@ func TestTheTrustedKeysAreHeldToTheirForm(t *testing.T) {
 func TestOwnResultsJoin(t *testing.T) {
 	d := newDesk(t)
 	part := func(name string, change func(*Published), targets ...string) string {
-		published, err := publishLines(t, sampleLines(t, matrix.Selection{Targets: targets}))
-		require.NoError(t, err)
-		published.Run.ID = name
-		if change != nil {
-			change(&published)
-		}
-		path := filepath.Join(d.folder, name+".json")
-		require.NoError(t, WritePublished(path, published))
-		return path
+		return d.part(t, name, matrix.Selection{Targets: targets}, change)
 	}
 	keep := func(*Published) {}
 	merger := d.merger(t)
@@ -381,21 +386,116 @@ func TestOwnResultsJoin(t *testing.T) {
 	require.ErrorIs(t, err, ErrNothingOwn)
 }
 
+// A cause that was found after a run was published holds for what it measured;
+// one that was withdrawn, for nothing.
+func TestCausesAreThoseOfToday(t *testing.T) {
+	d := newDesk(t)
+	published := samplePublished(t)
+	red := slices.IndexFunc(published.Cells, func(cell Cell) bool { return cell.Outcome == matrix.Crash })
+	require.GreaterOrEqual(t, red, 0)
+	crashed := published.Cells[red]
+	green := slices.IndexFunc(published.Cells, func(cell Cell) bool {
+		return cell.Outcome == matrix.Pass && cell.Implementation == crashed.Implementation
+	})
+	require.GreaterOrEqual(t, green, 0)
+	published.Cells[green].Cause, published.Cells[green].CauseSource = "withdrawn", "nowhere"
+	require.NoError(t, WritePublished(d.own, published))
+
+	merger := d.merger(t)
+	merger.Targets = slices.Clone(sampleTargets)
+	place := slices.IndexFunc(merger.Targets, func(target matrix.Target) bool { return target.Name == crashed.Implementation })
+	require.GreaterOrEqual(t, place, 0)
+	merger.Targets[place].Causes = []matrix.Cause{{
+		Binding: crashed.Binding, Feature: crashed.Feature, Technique: crashed.Technique, Outcomes: []matrix.Outcome{matrix.Crash}, Text: "found since", Source: "a debugger",
+	}}
+	merged, err := merger.Merge([]string{d.own}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, "found since", merged.Cells[red].Cause)
+	assert.Equal(t, "a debugger", merged.Cells[red].CauseSource)
+	assert.Empty(t, merged.Cells[green].Cause)
+	assert.Empty(t, merged.Cells[green].CauseSource)
+}
+
+// A client that was measured anew, as a whole, takes the place of the one before.
+func TestAClientIsReplaced(t *testing.T) {
+	d := newDesk(t)
+	const cell = "quick@one/ffi/callback/same-thread/plain"
+	otherwise := func(p *Published) {
+		for i := range p.Cells {
+			if p.Cells[i].Target == "quick@one" {
+				p.Cells[i].Image = "sha256:anew"
+			}
+			if p.Cells[i].Key().String() == cell {
+				p.Cells[i].Outcome, p.Cells[i].Reason, p.Cells[i].Attempts = matrix.Flaky, "2 of 13", 13
+			}
+		}
+	}
+	quick := matrix.Selection{Targets: []string{"quick"}}
+	merger := d.merger(t)
+	later := d.part(t, "later", quick, otherwise)
+	_, err := merger.Merge([]string{d.own, later}, nil)
+	require.ErrorIs(t, err, ErrDisagree)
+
+	before := samplePublished(t)
+	both := []string{"quick@one/ffi", "quick@one/zed"}
+	merger.Replaced = both
+	merged, err := merger.Merge([]string{d.own, later}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, matrix.Flaky, cellOf(t, merged, cell).Outcome)
+	assert.Equal(t, before.Run.Attempts-cellOf(t, before, cell).Attempts+13, merged.Run.Attempts)
+	assert.Equal(t, before.Run.Cells, merged.Run.Cells)
+	require.Len(t, merged.Cells, len(before.Cells))
+	for i, cell := range merged.Cells {
+		assert.Equal(t, before.Cells[i].Key(), cell.Key(), "they are in the same order")
+		if cell.Target == "quick@one" {
+			assert.Equal(t, "sha256:anew", cell.Image)
+		} else {
+			assert.Equal(t, before.Cells[i].Outcome, cell.Outcome)
+		}
+	}
+	assert.Equal(t, before.Features, merged.Features)
+	assert.False(t, merged.Run.Partial)
+	require.Len(t, merged.Run.Merged, 1)
+	assert.Equal(t, "later", merged.Run.Merged[0].ID)
+	assert.Equal(t, 2, merged.Run.Merged[0].Clients)
+
+	for name, test := range map[string]struct {
+		replaced, files []string
+		says            string
+	}{
+		"a client that is not there": {[]string{"quick@two/ffi"}, []string{d.own, later}, "own.json has no client quick@two/ffi; name one as TARGET@VARIANT/BINDING"},
+		"nothing to replace it":      {both, []string{d.own}, "only " + d.own + " has quick@one/ffi/"},
+		"a part of what there was": {both, []string{d.own, d.part(t, "part", matrix.Selection{Targets: []string{"quick"}, Features: []string{"callback/*"}}, otherwise)},
+			"only " + d.own + " has quick@one/ffi/"},
+		"cells that were not run": {both, []string{d.own, d.part(t, "cell-not-run", quick, func(p *Published) {
+			for i := range p.Cells {
+				if p.Cells[i].Key().String() == cell {
+					p.Cells[i].Outcome, p.Cells[i].Reason = matrix.NotRun, "not prepared"
+				}
+			}
+		})}, "has " + cell},
+		"a binding that was compared with it": {[]string{"quick@one/ffi"}, []string{d.own, later}, "quick@one/zed was compared with quick@one/ffi; replace it too"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			merger.Replaced = test.replaced
+			_, err := merger.Merge(test.files, nil)
+			require.ErrorIs(t, err, ErrNotReplaced)
+			assert.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
 // Cells of one client from two images of it are those of two clients.
 func TestCellsOfOneClientAreOfOneImage(t *testing.T) {
 	d := newDesk(t)
 	part := func(name, feature, image string) string {
-		published, err := publishLines(t, sampleLines(t, matrix.Selection{Targets: []string{"quick"}, Features: []string{feature}}))
-		require.NoError(t, err)
-		published.Run.ID = name
-		for i := range published.Cells {
-			if published.Cells[i].Target == "quick@one" {
-				published.Cells[i].Image = image
+		return d.part(t, name, matrix.Selection{Targets: []string{"quick"}, Features: []string{feature}}, func(p *Published) {
+			for i := range p.Cells {
+				if p.Cells[i].Target == "quick@one" {
+					p.Cells[i].Image = image
+				}
 			}
-		}
-		path := filepath.Join(d.folder, name+".json")
-		require.NoError(t, WritePublished(path, published))
-		return path
+		})
 	}
 	merger := d.merger(t)
 	first := part("first", "messaging/req-rep", "sha256:one")

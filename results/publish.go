@@ -349,10 +349,7 @@ func placeOf[K comparable](places map[K]int, name K) int {
 
 // fill puts clients, features, cells and best techniques in the plan's order.
 func (p *Published) fill(places places, catalogue []matrix.Feature, targets []matrix.Target, clients map[matrix.Client]matrix.ClientAccount, cells map[matrix.Cell]*measured) {
-	known := map[string]matrix.Target{}
-	for _, target := range targets {
-		known[target.Name] = target
-	}
+	known := byName(targets)
 	for _, account := range clients {
 		name, _, _ := strings.Cut(account.Target, "@")
 		client := Client{
@@ -381,12 +378,7 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 		}
 		verdict, client := measured.verdict, described[name.Client()]
 		implementation, _, _ := strings.Cut(name.Target, "@")
-		var cause matrix.Cause
-		if found := known[implementation].CauseOf(*verdict); found != nil {
-			cause = *found
-		}
 		p.Cells = append(p.Cells, Cell{
-			Cause: cause.Text, CauseSource: cause.Source,
 			Target: name.Target, Implementation: implementation, Version: client.Version, Binding: name.Binding, Libzmq: client.Libzmq,
 			Feature: name.Feature, Technique: name.Technique, Outcome: verdict.Outcome, Signal: bounded(verdict.Signal, mostName),
 			Layer: verdict.Layer, Reason: bounded(verdict.Reason, mostReason), Attempts: verdict.Attempts, Passes: verdict.Passes, Reused: measured.reused,
@@ -398,8 +390,33 @@ func (p *Published) fill(places places, catalogue []matrix.Feature, targets []ma
 	slices.SortFunc(p.Cells, func(a, b Cell) int {
 		return cmp.Or(cmp.Compare(placeOf(places.cells, a.Key()), placeOf(places.cells, b.Key())), strings.Compare(a.Key().String(), b.Key().String()))
 	})
+	p.fillCauses(targets)
 	p.Features = featuresOf(p.Cells, catalogue)
 	p.fillBest()
+}
+
+func byName(targets []matrix.Target) map[string]matrix.Target {
+	named := make(map[string]matrix.Target, len(targets))
+	for _, target := range targets {
+		named[target.Name] = target
+	}
+	return named
+}
+
+// fillCauses says of each red cell of the targets why it is, as far as they know.
+func (p *Published) fillCauses(targets []matrix.Target) {
+	known := byName(targets)
+	for i := range p.Cells {
+		cell := &p.Cells[i]
+		target, found := known[cell.Implementation]
+		if !found {
+			continue
+		}
+		cell.Cause, cell.CauseSource = "", ""
+		if cause := target.CauseOf(matrix.Verdict{Cell: cell.Key(), Outcome: cell.Outcome, Layer: cell.Layer, Reason: cell.Reason}); cause != nil {
+			cell.Cause, cell.CauseSource = cause.Text, cause.Source
+		}
+	}
 }
 
 // fillBest computes what follows from the cells: each feature's best technique,
