@@ -33,7 +33,8 @@ const (
 	// nothing where there are none.
 	straysGrace = 100 * time.Millisecond
 	// runnableGrace is how long they may if they are not asleep: on a machine that
-	// has other work, one that is about to end waits for a core.
+	// has other work, one that is about to end waits for a core. Neither are the dead
+	// asleep: one dies between two looks, or some of its threads wait for a core.
 	runnableGrace = time.Second
 	// killAgain is how long what was killed may take before it is looked for
 	// anew; usually its end is signalled before.
@@ -460,7 +461,7 @@ func (p *probe) awaitStrays() int {
 		others := p.others()
 		late := time.Since(until)
 		// What was reaped just now may have left others, but not for ever.
-		ending := reaped || slices.ContainsFunc(others, func(other process) bool { return other.runnable })
+		ending := reaped || slices.ContainsFunc(others, func(other process) bool { return other.runnable || other.zombie })
 		if len(others) == 0 || p.desk.over || late >= 0 && !ending || late >= runnableGrace-straysGrace {
 			living := 0
 			for _, process := range others {

@@ -484,9 +484,14 @@ func TestStrays(t *testing.T) {
 		}
 	})
 	t.Run("one whose first thread has ended is counted and killed", func(t *testing.T) {
-		account, err := client.Run(t.Context(), task("headless-child"))
+		account, err := client.Run(t.Context(), task("headless-child", "3600000"))
 		require.NoError(t, err)
 		assert.Equal(t, 1, account.Strays)
+	})
+	t.Run("one whose first thread has ended and whose second ends soon is none", func(t *testing.T) {
+		account, err := client.Run(t.Context(), task("headless-child", "300"))
+		require.NoError(t, err)
+		assert.Zero(t, account.Strays)
 	})
 	t.Run("a child that is just ending is none", func(t *testing.T) {
 		account, err := client.Run(t.Context(), task("brief-child"))

@@ -69,6 +69,13 @@ sleep_in_thread (void *unused)
 }
 
 static void *
+sleep_a_while (void *milliseconds)
+{
+  usleep ((useconds_t) (intptr_t) milliseconds * 1000);
+  return NULL;
+}
+
+static void *
 spin_in_thread (void *unused)
 {
   (void) unused;
@@ -267,11 +274,12 @@ main (int argc, char **argv)
     }
   else if (!strcmp (way, "headless-child"))
     {
+      /* Its second thread ends after number milliseconds. */
       if (fork () == 0)
         {
           pthread_t thread;
           setsid ();
-          pthread_create (&thread, NULL, sleep_in_thread, NULL);
+          pthread_create (&thread, NULL, sleep_a_while, (void *) (intptr_t) number);
           pthread_exit (NULL);
         }
     }
