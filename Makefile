@@ -9,7 +9,7 @@ STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true)
 
 SOAK ?= 2m
 
-.PHONY: matrix test test-engine test-rest bench soak check setup setup-test
+.PHONY: matrix test test-ci test-docker test-rest bench soak check setup setup-test
 
 # Measures every client and publishes the table: results/published and README.md.
 matrix: setup
@@ -18,23 +18,21 @@ matrix: setup
 setup:
 	$(GO) run . doctor --fix
 
-# The packages whose tests have the engine build and run containers.
-ENGINE := ./ci ./containers/docker
-
 # All tests, those with Docker and the Lisps included. What is published is measured
 # first, beside nothing: that makes the images, two at once, which others find then.
-# Those of the engine go one package at a time, since each looks for what it left
-# behind, and beside all that need none, since the engine leaves a processor idle.
+# The rest goes two at a time, the longest first.
 test: setup-test check
 	$(GO) test -tags integration -timeout 60m .
-	$(MAKE) --no-print-directory --jobs 2 test-engine test-rest
+	$(MAKE) --no-print-directory --jobs 2 test-ci test-rest test-docker
 
-test-engine:
-	$(GO) test -tags integration -p 1 -timeout 60m $(ENGINE)
+test-ci:
+	$(GO) test -tags integration -timeout 60m ./ci
+
+test-docker:
+	$(GO) test -tags integration -timeout 60m ./containers/docker
 
 test-rest:
-	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . $(ENGINE))") && $(GO) test -tags integration -timeout 60m $$others
-	sh targets/c/test.sh
+	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . ./ci ./containers/docker)") && $(GO) test -tags integration -timeout 60m $$others
 	sh targets/lisp/test.sh
 
 setup-test:

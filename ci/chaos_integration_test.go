@@ -27,6 +27,7 @@ import (
 // the connection to the engine: a proxy before its socket does, and the engine
 // itself is left alone.
 func TestChaosOnTheEngine(t *testing.T) {
+	t.Parallel()
 	root, api := controlModule(t), dockerAPI(t)
 	proxy := newEngineProxy(t, api.DaemonHost())
 	// Everything that these runs have on the engine, however they end.

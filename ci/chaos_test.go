@@ -176,6 +176,7 @@ func (c chaos) disturb(t *testing.T) {
 
 // TestChaosOnTheHost kills runners, endpoints and wardens.
 func TestChaosOnTheHost(t *testing.T) {
+	t.Parallel()
 	root, cache := controlModule(t), t.TempDir()
 	kill := func(program string) func(*rand.Rand, *eventsRun) bool {
 		return func(random *rand.Rand, _ *eventsRun) bool {

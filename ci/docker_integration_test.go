@@ -82,6 +82,7 @@ func TestABindingFromElsewhereInAContainer(t *testing.T) {
 }
 
 func TestATargetIsAFolderInAContainerToo(t *testing.T) {
+	t.Parallel()
 	removeImages(t, "dropped")
 	aDroppedFolder(t, "docker", dockerCache(t))
 }
@@ -93,6 +94,7 @@ func TestReplayKeepsACoreFileOfAContainer(t *testing.T) {
 
 // TestInterruptLeavesNothingOnTheEngine is Ctrl-C with a real engine.
 func TestInterruptLeavesNothingOnTheEngine(t *testing.T) {
+	t.Parallel()
 	removeImages(t, "shell")
 	// No other container's command is like this one.
 	const step = "sleep 601.25"

@@ -146,6 +146,7 @@ func verdictsIn(t *testing.T, root string) map[string]matrix.Verdict {
 // A probe may print what it likes: that is a verdict about it, and the run is
 // well.
 func TestWhatAProbePrintsIsItsVerdict(t *testing.T) {
+	t.Parallel()
 	root := shellModule(t, nil)
 	const feature = "callback/same-thread"
 	end := run(realCommand(t, root, t.TempDir(), nil, "run", "--runtime", "local", "--feature", feature,
@@ -270,6 +271,7 @@ func bindingFromElsewhere(t *testing.T, runtime, cache string) {
 
 // A maintainer's working copy is measured as it is, and again when it changes.
 func TestABindingFromElsewhereOnTheHost(t *testing.T) {
+	t.Parallel()
 	bindingFromElsewhere(t, "local", t.TempDir())
 }
 
@@ -307,6 +309,7 @@ func TestAnEngineThatDoesNotRun(t *testing.T) {
 
 // A target's own build that fails is the harness's error, with what it said.
 func TestABuildOnTheHostThatFailsIsAnErrorOfTheHarness(t *testing.T) {
+	t.Parallel()
 	root := shellModule(t, map[string]string{"targets/shell/build.sh": "echo the reason >&2\nexit 7\n"})
 	end := run(realCommand(t, root, t.TempDir(), nil, "run", "--runtime", "local", "--feature", "callback", "--binding", "honest"))
 	assert.Equal(t, exitHarness, end.status, "%s", end.stderr)
@@ -336,6 +339,7 @@ func processesWith(t *testing.T, text string) (found []string) {
 // TestInterruptLeavesNoProcess is Ctrl-C with real processes under way: a
 // target's build, and probes.
 func TestInterruptLeavesNoProcess(t *testing.T) {
+	t.Parallel()
 	for _, moment := range []struct {
 		name, build string
 		attempts    int // 0: while the client is prepared
@@ -582,5 +586,6 @@ func aDroppedFolder(t *testing.T, runtime, cache string) {
 
 // A new implementation is a new folder, and no other change.
 func TestATargetIsAFolderDroppedIntoTheRegistry(t *testing.T) {
+	t.Parallel()
 	aDroppedFolder(t, "local", t.TempDir())
 }

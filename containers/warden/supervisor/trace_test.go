@@ -95,6 +95,19 @@ func TestLookDuringFault(t *testing.T) {
 	assert.True(t, tracer.forced(hit, unix.SIGSEGV, tracer.blocked(hit)))
 }
 
+// A fault that waits to be delivered is under way, too.
+func TestLookBeforeFault(t *testing.T) {
+	p, tracer := trace(t, "sleep")
+	require.NoError(t, ptrace(unix.PTRACE_INTERRUPT, p.pid, 0, 0))
+	stopped := follow(t, p, func(info siginfo) bool { return info.code>>8 == unix.PTRACE_EVENT_STOP })
+	before := []unix.Signal{unix.SIGUSR1}
+	tracer.handled, tracer.masks[stopped] = before, before
+	require.NoError(t, unix.Tgkill(p.pid, stopped, unix.SIGSEGV))
+	tracer.look()
+	assert.Equal(t, before, tracer.handled)
+	assert.Equal(t, before, tracer.masks[stopped])
+}
+
 func TestFreezeTakesPendingSignals(t *testing.T) {
 	p, tracer := trace(t, "sleep")
 	// It is stopped for the tracer's sake when a signal of its own comes.
