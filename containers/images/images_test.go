@@ -391,6 +391,26 @@ func TestTarget_is_built_of_its_folder_what_it_includes_and_the_warden(t *testin
 	assert.Contains(t, log.String(), "is there already")
 }
 
+func TestTargets_share_the_steps_that_they_begin_with(t *testing.T) {
+	engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}}
+	const steps = "ARG BASE\nFROM ${BASE}\nRUN apt-get first\nRUN apt-get second\nCOPY targets/"
+	made, _ := maker(t, engine, write(t, map[string]string{
+		"targets/tiny/Dockerfile": steps + "tiny /tiny\n", "targets/other/Dockerfile": steps + "other /other\n", "shared/x": "x",
+	}))
+	other := tiny
+	other.Name = "other"
+	for _, target := range []matrix.Target{tiny, other} {
+		_, err := made.Target(t.Context(), target, variant, matrix.Binding{})
+		require.NoError(t, err)
+	}
+	var built []string
+	for _, build := range engine.builds {
+		repository, _, _ := strings.Cut(build.Tag, ":")
+		built = append(built, repository)
+	}
+	assert.Equal(t, []string{"zmqmatrix/steps", "zmqmatrix/steps", "zmqmatrix/tiny", "zmqmatrix/other"}, built)
+}
+
 func TestTarget_with_a_builder_has_what_its_script_made_there_with_the_grant(t *testing.T) {
 	needs := &matrix.Needs{Personality: []uint32{0x40000}, Reason: "a test"}
 	granted := tiny

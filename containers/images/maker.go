@@ -311,6 +311,9 @@ func (m *Maker) build(ctx context.Context, name, repository, suite string, base 
 	steps := &stepLog{tail: tail{limit: outputLines}}
 	err = m.Engine.Build(ctx, Build{Tag: tag, Context: archive, Dockerfile: dockerfile, Args: args, Labels: ours(suite)}, steps)
 	if err != nil {
+		if repository == stepsRepository {
+			dockerfile = name
+		}
 		return Image{}, steps.explain(dockerfile, err)
 	}
 	image, err = m.find(ctx, tag)

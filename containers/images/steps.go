@@ -14,13 +14,14 @@ import (
 
 const stepsRepository = "zmqmatrix/steps"
 
-// warm builds the first steps of a Dockerfile that other images share.
+// warm builds the first steps of a Dockerfile that other images share. Their own has
+// one name for all, or the same steps would not be the same image; a failure tells
+// the one that a person can open.
 func (m *Maker) warm(ctx context.Context, suite string, base Image, name, dockerfile string) error {
 	for _, step := range firstSteps(dockerfile) {
 		files := &Context{}
-		// Under the name of the one that a person can open, since a failure names it.
-		files.AddFile(name, []byte("ARG BASE\nFROM ${BASE}\n"+step), false)
-		_, err := m.build(ctx, "steps@"+suite, stepsRepository, suite, base, files, name, map[string]string{"BASE": base.Tag})
+		files.AddFile("Dockerfile", []byte("ARG BASE\nFROM ${BASE}\n"+step), false)
+		_, err := m.build(ctx, name, stepsRepository, suite, base, files, "Dockerfile", map[string]string{"BASE": base.Tag})
 		if err != nil {
 			return err
 		}

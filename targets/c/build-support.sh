@@ -5,6 +5,7 @@ set -eu
 here=$(dirname "$0")
 output=$1
 mkdir -p "$output"
-flags="-std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -shared -pthread"
+. "$here/flags.sh"
+flags="$flags -fPIC -shared"
 ${CC:-gcc} $flags -Wl,-soname,libzmfixture.so -o "$output/libzmfixture.so" "$here/fixture.c" -ldl
 ${CC:-gcc} $flags -Wl,-soname,libzmwitness.so -o "$output/libzmwitness.so" "$here/witness.c" -ldl

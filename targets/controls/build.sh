@@ -6,11 +6,12 @@ set -eu
 here=$(dirname "$0")
 client=$here/../c
 output=$1
+. "$client/flags.sh"
 sh "$client/build-support.sh" "$output"
 generated=$(mktemp -d)
 trap 'rm -rf "$generated"' EXIT
 sh "$client/loads.sh" >"$generated/loads.h"
-flags="-std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -I $generated -I $client"
+flags="$flags -I $generated -I $client"
 ${CC:-gcc} $flags -Dmain=client_main -c -o "$generated/probe.o" "$client/probe.c"
 ${CC:-gcc} $flags -o "$output/control" "$here/misbehave.c" "$generated/probe.o" \
     "$client/callback.c" "$client/static_area.c" "$client/zero_copy.c" "$client/messaging.c" "$client/binding.c" \

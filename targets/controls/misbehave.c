@@ -175,8 +175,9 @@ hangs_asleep (void)
 static void
 hangs_spinning (void)
 {
+  static volatile int for_ever = 1;
   begin ();
-  for (volatile int turn = 0;; turn++)
+  while (for_ever)
     ;
 }
 

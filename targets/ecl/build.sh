@@ -9,7 +9,8 @@ set -eu
 mkdir -p "$1"
 output=$(cd "$1" && pwd)
 sh targets/c/build-support.sh "$output"
-${CC:-gcc} -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -shared -pthread \
+. targets/c/flags.sh
+${CC:-gcc} $flags -fPIC -shared \
   -Wl,-soname,libimportthread.so -o "$output/libimportthread.so" targets/ecl/import_thread.c \
   -lecl -lgc
 

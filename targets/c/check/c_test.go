@@ -37,6 +37,19 @@ func TestFixtureAndWitnessKeepTheirClaims(t *testing.T) {
 	assert.NotContains(t, string(output), "FAIL")
 }
 
+// Compilers of later suites may warn of more: they end no build.
+func TestSourcesAreCompiledWithoutAWarning(t *testing.T) {
+	needCompiler(t)
+	folder := t.TempDir()
+	for _, script := range []string{"c/build.sh", "controls/build.sh", "lisp/build-lock.sh"} {
+		command := exec.CommandContext(t.Context(), "sh", filepath.Join("targets", script), folder)
+		command.Dir = filepath.Join("..", "..", "..")
+		command.Env = append(os.Environ(), "CC=gcc -Werror")
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, "%s: %s", script, output)
+	}
+}
+
 func TestLoadsCountsWhatTheCompilerSaysOfTheHeader(t *testing.T) {
 	needCompiler(t)
 	const version = "void zmq_version (int *, int *, int *);\n"
