@@ -82,7 +82,6 @@ func TestABindingFromElsewhereInAContainer(t *testing.T) {
 }
 
 func TestATargetIsAFolderInAContainerToo(t *testing.T) {
-	t.Parallel()
 	removeImages(t, "dropped")
 	aDroppedFolder(t, "docker", dockerCache(t))
 }

@@ -586,6 +586,5 @@ func aDroppedFolder(t *testing.T, runtime, cache string) {
 
 // A new implementation is a new folder, and no other change.
 func TestATargetIsAFolderDroppedIntoTheRegistry(t *testing.T) {
-	t.Parallel()
 	aDroppedFolder(t, "local", t.TempDir())
 }

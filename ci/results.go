@@ -180,7 +180,7 @@ func (c *verifyCommand) Run(s *session) error {
 type mergeCommand struct {
 	contributorsFlag
 	Files   []string `arg:"" name:"file" help:"published.json or record.jsonl files: your own first; those of others with their signature beside them, FILE.sig." type:"path"`
-	Replace []string `help:"Take the client from the later files, with all that it has in the first, in place of the first's. Repeat for several." placeholder:"TARGET@VARIANT/BINDING" sep:"none"`
+	Replace []string `help:"Take the client from a later file, which has all of its cells measured anew beside its raw binding's, and not from the first. Repeat for several." placeholder:"TARGET@VARIANT/BINDING" sep:"none"`
 	To      string   `help:"Write the joined results to FILE, and their other forms beside it." placeholder:"FILE.json" type:"path"`
 	Publish bool     `help:"Write results/published, the README's table and an entry of results/history."`
 }

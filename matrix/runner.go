@@ -508,8 +508,8 @@ func groupOf(cell Cell) string {
 
 // group has a client's cells of one group decided. The attempts that need the
 // machine to themselves are put off, so that the others are stopped for them once.
-// What passes is looked at again if another feature of the group turns out to be
-// unsound.
+// What passes, and what never does, is attempted further if what another feature of
+// the group came to casts doubt on it.
 func (r *run) group(ctx context.Context, client *client, account *ClientAccount, cells []Cell) error {
 	begun := make([]*cellRun, len(cells)) // nil: not attempted
 	doubts := make([]Doubt, len(cells))

@@ -22,8 +22,8 @@ type MergedRun struct {
 	Tool     string    `json:"tool"`
 	Finished time.Time `json:"finished"`
 	Plan     string    `json:"plan"`
-	Clients  int       `json:"clients"`       // that were taken from it
-	Cells    int       `json:"cells"`         // that were taken from it
+	Clients  int       `json:"clients"`       // that were taken from it when it joined; some may have been replaced since
+	Cells    int       `json:"cells"`         // likewise
 	Key      string    `json:"key,omitempty"` // fingerprint of its contributor's; absent: a run of our own
 	// Shard is the part of the plan that it ran; Seed and Host are those of the run
 	// that it joined where they are absent.
@@ -92,20 +92,14 @@ func (m Merger) Verify(path string) (Published, Contributor, error) {
 // Read reads results of our own, published ones or a record, fit for
 // publication. What contributors measured is left out of them: without its
 // signature anybody could have written it, and it joins anew from the file that
-// they signed. Causes are those that the targets name today: what was found out
-// about a cell after it was measured holds for it, too.
+// they signed.
 func (m Merger) Read(path string) (Published, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Published{}, fmt.Errorf("reading results: %w", err)
 	}
 	published, err := m.parse(path, data)
-	if err != nil {
-		return Published{}, err
-	}
-	published = withoutContributed(published)
-	published.fillCauses(m.Targets)
-	return published, nil
+	return withoutContributed(published), err
 }
 
 func withoutContributed(published Published) Published {
@@ -151,6 +145,8 @@ func isRecord(beginning []byte) bool {
 	return json.Unmarshal(line, &first) == nil && first.Type != ""
 }
 
+// parse reads published results or a record. Causes are those that the targets name
+// today: what was found out about a cell after it was measured holds for it, too.
 func (m Merger) parse(path string, data []byte) (Published, error) {
 	if isRecord(data) {
 		return m.publishRecord(path, data)
@@ -159,6 +155,7 @@ func (m Merger) parse(path string, data []byte) (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
+	published.fillCauses(m.Targets)
 	return published, fitToMerge(path, published)
 }
 
@@ -240,30 +237,42 @@ func (m Merger) Merge(paths, contributed []string) (Published, error) {
 }
 
 // withoutReplaced are the first results without the clients that the others
-// replace: each of its cells must be in these, and so must each client that was
-// compared with it, since it was judged by that comparison.
+// replace: each of its cells must be in these. A client is judged by comparison with
+// its target's raw binding, so that neither is replaced without the other one
+// measured in the same run.
 func (m Merger) withoutReplaced(runs []ownResults) (Published, error) {
 	first := runs[0]
 	anew := map[matrix.Cell]bool{}
 	for _, other := range runs[1:] {
 		for _, cell := range other.Cells {
-			anew[cell.Key()] = anew[cell.Key()] || cell.Outcome != matrix.NotRun
+			anew[cell.Key()] = anew[cell.Key()] || cell.Outcome != matrix.NotRun && cell.Outcome != matrix.Error
 		}
 	}
-	replaced, raw := map[matrix.Client]bool{}, map[string]matrix.Client{}
+	raw := map[string]matrix.Client{} // by target
+	for _, client := range first.Targets {
+		if client.Raw && wasMeasured(client) {
+			raw[client.Target] = client.Key()
+		}
+	}
+	replaced := map[matrix.Client]bool{}
 	for _, name := range m.Replaced {
 		place := slices.IndexFunc(first.Targets, func(client Client) bool { return client.Key().String() == name })
 		if place < 0 {
 			return Published{}, fmt.Errorf("%w: %s has no client %s; name one as TARGET@VARIANT/BINDING", ErrNotReplaced, first.path, visible(name))
 		}
-		client := first.Targets[place]
-		replaced[client.Key()] = true
-		if client.Raw {
-			raw[client.Target] = client.Key()
-		}
+		replaced[first.Targets[place].Key()] = true
 	}
 	for _, client := range first.Targets {
-		if by, found := raw[client.Target]; found && !replaced[client.Key()] && wasMeasured(client) {
+		by, found := raw[client.Target]
+		switch {
+		case !found:
+		case replaced[client.Key()]:
+			for _, other := range runs[1:] {
+				if measuredIn(other, client.Key()) && !measuredIn(other, by) {
+					return Published{}, fmt.Errorf("%w: %s has %s without %s, which it is compared with; measure both in one run", ErrNotReplaced, other.path, client.Key(), by)
+				}
+			}
+		case replaced[by] && wasMeasured(client):
 			return Published{}, fmt.Errorf("%w: %s was compared with %s; replace it too", ErrNotReplaced, client.Key(), by)
 		}
 	}
@@ -273,6 +282,11 @@ func (m Merger) withoutReplaced(runs []ownResults) (Published, error) {
 		}
 	}
 	return without(first.Published, replaced), nil
+}
+
+// measuredIn reports whether the results have a client that was measured.
+func measuredIn(own ownResults, name matrix.Client) bool {
+	return slices.ContainsFunc(own.Targets, func(client Client) bool { return client.Key() == name && wasMeasured(client) })
 }
 
 // ownResults are results of our own and the file that they were read from.

@@ -414,6 +414,27 @@ func TestCausesAreThoseOfToday(t *testing.T) {
 	assert.Equal(t, "a debugger", merged.Cells[red].CauseSource)
 	assert.Empty(t, merged.Cells[green].Cause)
 	assert.Empty(t, merged.Cells[green].CauseSource)
+
+	// Of a contributor's results, too.
+	published, foreign := foreignPublished(t), []matrix.Target(nil)
+	for i := range published.Cells {
+		published.Cells[i].Cause, published.Cells[i].CauseSource = "withdrawn", "nowhere"
+	}
+	require.NoError(t, WritePublished(d.foreign, published))
+	private, err := os.ReadFile(d.key)
+	require.NoError(t, err)
+	_, err = Sign(d.foreign, private)
+	require.NoError(t, err)
+	for _, target := range sampleTargets {
+		target.Causes = nil
+		foreign = append(foreign, target)
+	}
+	merger.Targets = foreign
+	verified, _, err := merger.Verify(d.foreign)
+	require.NoError(t, err)
+	for _, cell := range verified.Cells {
+		assert.Empty(t, cell.Cause, cell.Key())
+	}
 }
 
 // A client that was measured anew, as a whole, takes the place of the one before.
@@ -459,6 +480,15 @@ func TestAClientIsReplaced(t *testing.T) {
 	assert.Equal(t, "later", merged.Run.Merged[0].ID)
 	assert.Equal(t, 2, merged.Run.Merged[0].Clients)
 
+	came := func(outcome matrix.Outcome) func(*Published) {
+		return func(p *Published) {
+			for i := range p.Cells {
+				if p.Cells[i].Key().String() == cell {
+					p.Cells[i].Outcome, p.Cells[i].Reason = outcome, "not prepared"
+				}
+			}
+		}
+	}
 	for name, test := range map[string]struct {
 		replaced, files []string
 		says            string
@@ -467,13 +497,10 @@ func TestAClientIsReplaced(t *testing.T) {
 		"nothing to replace it":      {both, []string{d.own}, "only " + d.own + " has quick@one/ffi/"},
 		"a part of what there was": {both, []string{d.own, d.part(t, "part", matrix.Selection{Targets: []string{"quick"}, Features: []string{"callback/*"}}, otherwise)},
 			"only " + d.own + " has quick@one/ffi/"},
-		"cells that were not run": {both, []string{d.own, d.part(t, "cell-not-run", quick, func(p *Published) {
-			for i := range p.Cells {
-				if p.Cells[i].Key().String() == cell {
-					p.Cells[i].Outcome, p.Cells[i].Reason = matrix.NotRun, "not prepared"
-				}
-			}
-		})}, "has " + cell},
+		"cells that were not run":       {both, []string{d.own, d.part(t, "cell-not-run", quick, came(matrix.NotRun))}, "has " + cell},
+		"cells that the harness failed": {both, []string{d.own, d.part(t, "cell-error", quick, came(matrix.Error))}, "has " + cell},
+		"without what it is compared with": {[]string{"quick@one/zed"}, []string{d.own, d.part(t, "zed", matrix.Selection{Targets: []string{"quick"}, Bindings: []string{"zed"}}, func(*Published) {})},
+			"zed.json has quick@one/zed without quick@one/ffi, which it is compared with; measure both in one run"},
 		"a binding that was compared with it": {[]string{"quick@one/ffi"}, []string{d.own, later}, "quick@one/zed was compared with quick@one/ffi; replace it too"},
 	} {
 		t.Run(name, func(t *testing.T) {

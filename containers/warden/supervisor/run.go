@@ -33,8 +33,8 @@ const (
 	// nothing where there are none.
 	straysGrace = 100 * time.Millisecond
 	// runnableGrace is how long they may if they are not asleep: on a machine that
-	// has other work, one that is about to end waits for a core. Neither are the dead
-	// asleep: one dies between two looks, or some of its threads wait for a core.
+	// has other work, one that is about to end waits for a core. Nor is a dead one
+	// asleep: it has died since the last look, or its last thread waits for a core.
 	runnableGrace = time.Second
 	// killAgain is how long what was killed may take before it is looked for
 	// anew; usually its end is signalled before.

@@ -444,8 +444,9 @@ func (t *tracer) freeze(p *probe) (map[int]unix.Signal, error) {
 				case int(status)>>16 == 0 && status.StopSignal() != syscallStop:
 					held[thread] = status.StopSignal()
 				case t.pending(thread):
-					// It stops once more, with the signal, before it executes
-					// anything. Left pending, a fault would come before the
+					// It stops once more, with the signal, before it is back in
+					// the program, at the latest when a call that it is about to
+					// make has ended. Left pending, a fault would come before the
 					// SIGSTOP of letGo, and kill the probe.
 					t.resume(unix.PTRACE_CONT, thread, 0)
 				}

@@ -47,20 +47,18 @@ func trace(t *testing.T, way string) (*probe, *tracer) {
 // follow handles the stops of the traced threads, one by one, until one is reached
 // for which the test waits. That one is left as it is.
 func follow(t *testing.T, p *probe, until func(siginfo) bool) (thread int) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	limit := time.AfterFunc(time.Minute, func() { _ = unix.Kill(p.pid, unix.SIGKILL) })
+	defer limit.Stop()
+	for {
+		require.NoError(t, unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|unix.WALL, nil))
 		state, err := peek(unix.WEXITED | unix.WSTOPPED)
 		require.NoError(t, err)
-		if state.pid == 0 {
-			continue
-		}
-		require.False(t, state.exited, "the program ended")
+		require.False(t, state.exited, "the program ended, or what the test waits for did not come in a minute")
 		if info, err := signalInfo(state.pid); err == nil && until(info) {
 			return state.pid
 		}
 		p.tracer.stopped(p, state.pid)
 	}
-	require.Fail(t, "what the test waits for did not come")
-	return 0
 }
 
 // other is the thread that is not the first.
@@ -78,7 +76,9 @@ func TestNewThreadsAreFollowed(t *testing.T) {
 	p, tracer := trace(t, "segv")
 	follow(t, p, func(info siginfo) bool { return info.signal == unix.SIGSEGV })
 	// Nobody has looked since it began, with every signal blocked.
-	assert.Empty(t, tracer.masks[other(t, tracer)])
+	mask, seen := tracer.masks[other(t, tracer)]
+	require.True(t, seen)
+	assert.Empty(t, mask)
 }
 
 func TestLookDuringFault(t *testing.T) {
