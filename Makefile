@@ -20,7 +20,8 @@ setup:
 
 # All tests, those with Docker and the Lisps included. What is published is measured
 # first, beside nothing: that makes the images, two at once, which others find then.
-# The rest goes two at a time, the longest first.
+# The rest goes two at a time, the longest first: it looks for nothing but what it has
+# made itself, and has verdicts of few clients, which hold on a busy machine.
 test: setup-test check
 	$(GO) test -tags integration -timeout 60m .
 	$(MAKE) --no-print-directory --jobs 2 test-ci test-rest test-docker
