@@ -64,14 +64,23 @@ type SharedCauses struct {
 	Causes []Cause `json:"causes"`
 }
 
+// causeOfLoading is the feature of causes why a binding does not load. It fails all
+// others by that, and nothing else.
+const causeOfLoading = "binding/loads"
+
 // CauseOf is the first cause that fits the red verdict, or nil. None fits what is
-// the probe's fault, or a binding that does not load, which broke nothing else.
+// the probe's fault.
 func (t Target) CauseOf(verdict Verdict) *Cause {
-	if verdict.Layer == LayerProbe || strings.Contains(verdict.Reason, verdict.Binding+" does not load: ") {
+	if verdict.Layer == LayerProbe {
 		return nil
 	}
+	loaded := !strings.Contains(verdict.Reason, verdict.Binding+" does not load: ")
 	for i, cause := range t.Causes {
-		featureFits, _ := path.Match(cause.Feature, verdict.Feature)
+		featureFits := cause.Feature == causeOfLoading
+		if loaded {
+			matches, _ := path.Match(cause.Feature, verdict.Feature)
+			featureFits = matches && !featureFits
+		}
 		techniqueFits, _ := path.Match(cause.Technique, verdict.Technique)
 		if featureFits && techniqueFits && cause.Binding == verdict.Binding && slices.Contains(cause.Outcomes, verdict.Outcome) {
 			return &t.Causes[i]
