@@ -1,7 +1,6 @@
 package history
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -96,7 +95,7 @@ func list(folder string) ([]string, error) {
 			}
 		}
 	}
-	slices.SortFunc(paths, func(a, b string) int { return cmp.Compare(idOfPath(a), idOfPath(b)) })
+	slices.SortFunc(paths, func(a, b string) int { return byAge(idOfPath(a), idOfPath(b)) })
 	return paths, nil
 }
 

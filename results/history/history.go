@@ -7,7 +7,7 @@
 // that two branches that publish don't conflict in git. The ID is the run's
 // name, which begins with its time; a run that others were joined with ends in
 // their number and a digest of their names: 20261125T181515Z-82b980+1-1f0c9a3b.
-// Names therefore sort by age.
+// Names therefore sort by age, with that number taken as one.
 //
 // A file is JSON lines, described by matrix/schema/history.json: a header; then
 // a line for each feature, client and cell that is not as it was in the entry
@@ -39,6 +39,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
@@ -154,6 +155,19 @@ func idOf(run results.Run) string {
 	return fmt.Sprintf("%s+%d-%s", run.ID, len(names), hex.EncodeToString(digest[:4]))
 }
 
+// byAge compares the names of publications.
+func byAge(a, b string) int {
+	parts := func(id string) (run string, joined int, digest string) {
+		run, rest, _ := strings.Cut(id, "+")
+		number, digest, _ := strings.Cut(rest, "-")
+		joined, _ = strconv.Atoi(number) // 0 where none joined
+		return run, joined, digest
+	}
+	runA, joinedA, digestA := parts(a)
+	runB, joinedB, digestB := parts(b)
+	return cmp.Or(cmp.Compare(runA, runB), cmp.Compare(joinedA, joinedB), cmp.Compare(digestA, digestB))
+}
+
 // History is all that was published, oldest first.
 type History struct {
 	Entries []Entry
@@ -170,7 +184,7 @@ func emptyHistory() *History {
 
 // Find is the place of the entry of that name, or where it would be.
 func (h *History) Find(id string) (int, bool) {
-	return slices.BinarySearchFunc(h.Entries, id, func(entry Entry, id string) int { return cmp.Compare(entry.ID, id) })
+	return slices.BinarySearchFunc(h.Entries, id, func(entry Entry, id string) int { return byAge(entry.ID, id) })
 }
 
 // point is a state that begins at an entry.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -369,6 +370,28 @@ func TestAnEntryIsWholeOrNotThere(t *testing.T) {
 }
 
 // The newest entry of the project's own history is what is published.
+func TestManyJoinOneRun(t *testing.T) {
+	folder := t.TempDir()
+	var ids []string
+	joined := runNamed(1, cellOf("g/f", matrix.Crash))
+	for range 12 {
+		publish(t, folder, joined)
+		ids = append(ids, idOf(joined.Run))
+		joined.Run.Merged = append(slices.Clone(joined.Run.Merged), results.MergedRun{
+			ID: fmt.Sprintf("20260101T13%04dZ-b", len(ids)), Tool: "v1", Finished: joined.Run.Finished, Plan: "sha256:p", Clients: 1, Cells: 1,
+		})
+	}
+	publish(t, folder, runNamed(2, cellOf("g/f", matrix.Crash)))
+	history := load(t, folder)
+	require.Len(t, history.Entries, 13)
+	for i, id := range ids {
+		assert.Equal(t, id, history.Entries[i].ID)
+		place, found := history.Find(id)
+		assert.True(t, found)
+		assert.Equal(t, i, place)
+	}
+}
+
 func TestTheNewestEntryIsWhatIsPublished(t *testing.T) {
 	published, err := results.ReadPublished("../published/latest.json")
 	require.NoError(t, err)
