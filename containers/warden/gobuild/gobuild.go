@@ -3,21 +3,15 @@
 package gobuild
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 )
 
 // Options say what is built.
@@ -40,8 +34,8 @@ type Program struct {
 	Digest string // of what it was made from, in hex
 }
 
-// linkerFlags leave out what differs between two builds of the same sources.
-const linkerFlags = "-s -w -buildid="
+// LinkerFlags leave out what differs between two builds of the same sources.
+const LinkerFlags = "-s -w -buildid="
 
 // tailLines of a failed build's output are shown: the first error of a compiler
 // stands near its end.
@@ -76,7 +70,7 @@ func Build(ctx context.Context, options Options) (Program, error) {
 	if err := os.Chmod(aside, 0o755); err != nil {
 		return Program{}, fmt.Errorf("cache folder: %w", err)
 	}
-	command := goCommand(ctx, options, "build", "-trimpath", "-buildvcs=false", "-ldflags", linkerFlags,
+	command := goCommand(ctx, options, "build", "-trimpath", "-buildvcs=false", "-ldflags", LinkerFlags,
 		"-o", filepath.Join(aside, name), options.Package)
 	if output, err := command.CombinedOutput(); err != nil {
 		return Program{}, fmt.Errorf("go build %s: %w\n%s", options.Package, err, Tail(output))
@@ -100,100 +94,39 @@ func Tail(output []byte) string {
 // version, the sources of the module's own packages and the versions and sums
 // of the modules that are linked in.
 func Digest(ctx context.Context, options Options) (string, error) {
-	// The go command takes a while for anything it is asked.
-	var version string
-	var versionErr error
-	var asking sync.WaitGroup
-	asking.Go(func() { version, versionErr = goVersion(ctx, options) })
-	command := goCommand(ctx, options, "list", "-deps", ListPackages, options.Package)
-	var said bytes.Buffer
-	command.Stderr = &said
-	listed, err := command.Output()
-	asking.Wait()
-	if errors.Is(err, exec.ErrNotFound) {
-		return "", fmt.Errorf("go is not on the PATH, and %s is built from source: install Go: %w", options.Package, err)
-	}
+	listing, err := Listed(ctx, options)
 	if err != nil {
-		return "", fmt.Errorf("go list %s: %w\n%s", options.Package, err, Tail(said.Bytes()))
+		return "", err
 	}
-	if versionErr != nil {
-		return "", versionErr
-	}
+	inputs := append([]string{runtime.GOARCH, fmt.Sprint(options.Cgo)}, options.Inputs...)
+	return listing.Digest(options.Package, inputs...)
+}
+
+// Digest is the sha256, in hex, over what a program is made from by this listing,
+// and from inputs besides.
+func (l Listing) Digest(goPackage string, inputs ...string) (string, error) {
 	hash := sha256.New()
 	// Every field is preceded by its length, so that no two inputs are written
 	// alike.
 	field := func(text string) { fmt.Fprintf(hash, "%d:%s\n", len(text), text) }
-	for _, text := range append([]string{version, runtime.GOARCH, fmt.Sprint(options.Cgo), linkerFlags, options.Package}, options.Inputs...) {
+	for _, text := range append([]string{l.GoVersion, LinkerFlags, goPackage}, inputs...) {
 		field(text)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(listed))
-	for {
-		var found listedPackage
-		switch err := decoder.Decode(&found); {
-		case errors.Is(err, io.EOF):
-			return hex.EncodeToString(hash.Sum(nil)), nil
-		case err != nil:
-			return "", fmt.Errorf("go list %s: %w", options.Package, err)
-		case found.Error != nil:
-			return "", fmt.Errorf("go list %s: %s: %s", options.Package, found.ImportPath, found.Error.Err)
-		case found.Standard:
-			continue
-		}
+	for _, found := range l.Packages {
 		field(found.ImportPath)
-		if found.Module != nil && !found.Module.Main && found.Module.Replace == nil {
-			field(found.Module.Version + " " + found.Module.Sum)
+		if found.Module != nil && !found.Module.Main && !found.Module.replacedByFolder() {
+			module := found.Module.Used()
+			field(module.Path + "@" + module.Version + " " + module.Sum)
 			continue
 		}
-		for _, files := range [][]string{
-			found.GoFiles, found.CgoFiles, found.CFiles, found.CXXFiles, found.HFiles, found.SFiles, found.SysoFiles, found.EmbedFiles,
-		} {
-			for _, file := range files {
-				content, err := os.ReadFile(filepath.Join(found.Dir, file))
-				if err != nil {
-					return "", fmt.Errorf("source of %s: %w", options.Package, err)
-				}
-				field(file)
-				field(string(content))
+		for _, file := range found.Files() {
+			content, err := os.ReadFile(filepath.Join(found.Dir, file))
+			if err != nil {
+				return "", fmt.Errorf("source of %s: %w", goPackage, err)
 			}
+			field(file)
+			field(string(content))
 		}
 	}
-}
-
-// ListPackages has go list say of packages what they are made from. Asked for
-// all that it knows, it would also find out what is stale, for which it starts
-// the compiler, the assembler, cgo, the linker and the C compiler.
-const ListPackages = "-json=ImportPath,Dir,Standard,Module,GoFiles,CgoFiles,CFiles,CXXFiles,HFiles,SFiles,SysoFiles,EmbedFiles,Error"
-
-// listedPackage is what go list says of a package.
-type listedPackage struct {
-	ImportPath, Dir string
-	Standard        bool
-	Module          *struct {
-		Path, Version, Sum string
-		Main               bool
-		Replace            *struct{ Path string }
-	}
-	GoFiles, CgoFiles, CFiles, CXXFiles, HFiles, SFiles, SysoFiles, EmbedFiles []string
-	Error                                                                      *struct{ Err string }
-}
-
-func goVersion(ctx context.Context, options Options) (string, error) {
-	output, err := goCommand(ctx, options, "env", "GOVERSION").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env: %w", err)
-	}
-	return strings.TrimSpace(string(output)), nil
-}
-
-// goCommand runs the host's go for Linux on this machine's architecture,
-// whatever the caller's environment asks of go.
-func goCommand(ctx context.Context, options Options, arguments ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, "go", arguments...)
-	command.Dir = options.Root
-	cgo := "0"
-	if options.Cgo {
-		cgo = "1"
-	}
-	command.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOWORK=off", "GOFLAGS=")
-	return command
+	return hex.EncodeToString(hash.Sum(nil)), nil
 }
