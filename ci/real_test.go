@@ -70,7 +70,6 @@ const shellDockerfile = `ARG BASE
 FROM ${BASE}
 COPY targets/shell/probe /opt/zmqmatrix/probe
 COPY bin/warden /warden
-ENTRYPOINT ["/warden"]
 `
 
 const shellBuild = `cp targets/shell/probe "$1/probe"
@@ -205,7 +204,6 @@ ARG BINDING
 ARG SYSTEM
 RUN cd /src && mkdir /opt/zmqmatrix && ZMQMATRIX_BINDING=$BINDING ZMQMATRIX_SYSTEMS=$SYSTEM ZMQMATRIX_SOURCE=${SYSTEM:+/src/binding} sh targets/shell/build.sh /opt/zmqmatrix
 COPY bin/warden /warden
-ENTRYPOINT ["/warden"]
 `,
 }
 

@@ -32,7 +32,6 @@ func BenchmarkAttempt_against_run_and_exec(b *testing.B) {
 FROM ${BASE}
 COPY targets/tiny/nothing /opt/zmqmatrix/nothing
 COPY bin/warden /warden
-ENTRYPOINT ["/warden"]
 `,
 		"nothing/main.go": "package main\n\nfunc main() {}\n",
 		"nothing/go.mod":  "module nothing\n",

@@ -51,7 +51,7 @@ const endpointAlias = "endpoint"
 // blueprint is a container to be started.
 type blueprint struct {
 	image      images.Image
-	entrypoint []string // nil: the image's
+	entrypoint []string
 	arguments  []string
 	alias      string // on the run's network
 	memory     int    // MiB
@@ -88,8 +88,9 @@ func (b blueprint) withCores() blueprint {
 
 func endpointContainer(image images.Image) blueprint {
 	return blueprint{
-		image: image, arguments: []string{"--bind", "0.0.0.0", "--advertise", endpointAlias},
-		alias: endpointAlias, memory: endpointMemory, tasks: tasks,
+		image: image, entrypoint: []string{"/zmqmatrix-endpoint"},
+		arguments: []string{"--bind", "0.0.0.0", "--advertise", endpointAlias},
+		alias:     endpointAlias, memory: endpointMemory, tasks: tasks,
 	}
 }
 

@@ -215,7 +215,11 @@ func (e *engine) Image(ctx context.Context, tag string) (images.Image, error) {
 	if err != nil {
 		return images.Image{}, because(ctx, err)
 	}
-	return images.Image{Tag: tag, ID: found.ID, Size: found.Size}, nil
+	image := images.Image{Tag: tag, ID: found.ID, Size: found.Size}
+	if found.Config != nil {
+		image.Labels = found.Config.Labels
+	}
+	return image, nil
 }
 
 func (e *engine) Pull(ctx context.Context, tag string) error {

@@ -104,9 +104,15 @@ func archiveOf(t *testing.T, name string, content []byte) []byte {
 
 func TestSupplied_implementations_are_built_on_the_users_image(t *testing.T) {
 	root := module(t)
-	// One image stands in for both, so that what is installed on it is, once.
+	// One image stands in for both, so that what is installed on it is, once. It has
+	// the packages already, by the lines of CCL's Dockerfile, whose layers are there.
 	files := &images.Context{}
-	files.AddFile("Dockerfile", []byte("ARG BASE\nFROM ${BASE}\nCOPY lispworks alisp /usr/local/bin/\n"), false)
+	files.AddFile("Dockerfile", []byte(`ARG BASE
+FROM ${BASE}
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libzmq3-dev
+RUN apt-get update && apt-get install -y --no-install-recommends cl-cffi cl-trivial-garbage cl-bordeaux-threads
+COPY lispworks alisp /usr/local/bin/
+`), false)
 	for _, command := range []string{"lispworks", "alisp"} {
 		files.AddFile(command, standIn(t, command), true)
 	}

@@ -23,9 +23,6 @@ const insideTarget = "/src"
 // once for a builder's image, whose id stands for all of that.
 func (m *Maker) addBuilt(ctx context.Context, name string, target matrix.Target, variant matrix.Variant, binding matrix.Binding, own string, base Image, files *Context) error {
 	dockerfile := path.Join("targets", target.Name, target.Image.Builder)
-	if !files.Has(dockerfile) {
-		return fmt.Errorf("there is no Dockerfile %s", dockerfile)
-	}
 	args := map[string]string{"BASE": base.Tag, "SUITE": variant.Suite}
 	for key, value := range variant.Args {
 		args[key] = value
@@ -76,12 +73,11 @@ func (m *Maker) runBuild(ctx context.Context, name string, target matrix.Target,
 		return fmt.Errorf("cache folder: %w", err)
 	}
 	defer os.RemoveAll(aside)
-	select {
-	case m.builds <- struct{}{}:
-		defer func() { <-m.builds }()
-	case <-ctx.Done():
-		return ctx.Err()
+	leave, err := m.builds.enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	m.say("%s: running its build script", name)
 	err = m.Engine.RunJob(ctx, Job{
 		Image:   builder.Tag,

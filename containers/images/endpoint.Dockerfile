@@ -4,4 +4,3 @@ ARG BASE
 FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends libzmq5 gdb-minimal && rm -rf /var/lib/apt/lists/*
 COPY bin/zmqmatrix-endpoint /zmqmatrix-endpoint
-ENTRYPOINT ["/zmqmatrix-endpoint"]

@@ -83,6 +83,8 @@ type Image struct {
 	ID  string // "sha256:…"
 	// Size is in bytes, with all its layers, of which images share some.
 	Size int64
+	// Labels are the image's own and those of what it was built on.
+	Labels map[string]string
 	// Source is of a binding that comes from elsewhere and is in the image.
 	Source *matrix.Source
 }

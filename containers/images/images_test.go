@@ -137,6 +137,7 @@ func TestContext_takes_no_folder_outside_the_module(t *testing.T) {
 type fakeEngine struct {
 	mutex     sync.Mutex
 	tags      map[string]string
+	labels    map[string]string // of all images
 	pullErr   error
 	buildErr  error
 	buildSays string
@@ -161,7 +162,7 @@ func (e *fakeEngine) Image(_ context.Context, tag string) (Image, error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	if id, found := e.tags[tag]; found {
-		return Image{Tag: tag, ID: id, Size: 5_000_000}, nil
+		return Image{Tag: tag, ID: id, Size: 5_000_000, Labels: e.labels}, nil
 	}
 	return Image{}, ErrNoImage
 }
@@ -389,6 +390,23 @@ func TestTarget_is_built_of_its_folder_what_it_includes_and_the_warden(t *testin
 	assert.Equal(t, image, same)
 	assert.Len(t, engine.builds, 2, "nothing is to be built")
 	assert.Contains(t, log.String(), "is there already")
+}
+
+func TestTarget_is_labelled_with_what_its_base_is_not(t *testing.T) {
+	for _, row := range []struct{ base, lacking map[string]string }{
+		{nil, map[string]string{LabelOurs: "1", LabelSuite: "sid"}},
+		{map[string]string{LabelOurs: "1", LabelSuite: "trixie", "theirs": "x"}, map[string]string{LabelSuite: "sid"}},
+		{map[string]string{LabelOurs: "1", LabelSuite: "sid"}, map[string]string{}},
+	} {
+		engine := &fakeEngine{tags: map[string]string{"debian:sid-slim": "sha256:1"}, labels: row.base}
+		made, _ := maker(t, engine, tinyModule(t))
+		_, err := made.Target(t.Context(), tiny, variant, matrix.Binding{})
+		require.NoError(t, err)
+		require.Len(t, engine.builds, 2)
+		for _, build := range engine.builds {
+			assert.Equal(t, row.lacking, build.Labels, build.Tag)
+		}
+	}
 }
 
 func TestTargets_share_the_steps_that_they_begin_with(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ type Maker struct {
 	releases   *release.Store
 	finder     source.Finder
 	locks      locks
-	builds     chan struct{}
+	builds     *queue
 	noRegistry atomic.Bool
 	logMutex   sync.Mutex
 	madeMutex  sync.Mutex
@@ -65,7 +66,7 @@ type Maker struct {
 
 // NewMaker completes a Maker.
 func NewMaker(maker *Maker) *Maker {
-	maker.builds = make(chan struct{}, max(1, maker.Parallel))
+	maker.builds = newQueue(max(1, maker.Parallel))
 	maker.madeImages = make(map[string]Image)
 	maker.releases = release.NewStore(maker.CacheDir, maker.say)
 	maker.finder = source.Finder{Named: maker.Sources, Fetch: maker.fetch, Scratch: maker.CacheDir}
@@ -143,14 +144,26 @@ func (m *Maker) makeTarget(ctx context.Context, name string, target matrix.Targe
 		}
 	}
 	files.AddSource("binding", tree)
+	dockerfile := path.Join(folder, target.Image.Dockerfile)
+	if !files.Has(dockerfile) {
+		return Image{}, fmt.Errorf("there is no Dockerfile %s", dockerfile)
+	}
+	recipes := []string{string(files.entries[dockerfile].content)}
+	if target.Image.Builder != "" {
+		builder := path.Join(folder, target.Image.Builder)
+		if !files.Has(builder) {
+			return Image{}, fmt.Errorf("there is no Dockerfile %s", builder)
+		}
+		recipes = append(recipes, string(files.entries[builder].content))
+	}
+	if len(target.Image.Go) > 0 {
+		recipes = append(recipes, builderDockerfile)
+	}
+	ctx = withWork(ctx, work(recipes...))
 	if target.Image.Builder != "" {
 		if err := m.addBuilt(ctx, name, target, variant, binding, own, base, files); err != nil {
 			return Image{}, err
 		}
-	}
-	dockerfile := path.Join(folder, target.Image.Dockerfile)
-	if !files.Has(dockerfile) {
-		return Image{}, fmt.Errorf("there is no Dockerfile %s", dockerfile)
 	}
 	if archive != "" {
 		if err := files.AddHostFile("archive", archive); err != nil {
@@ -238,6 +251,7 @@ func (m *Maker) Endpoint(ctx context.Context) (Image, error) {
 	if made, found := m.made("endpoint"); found {
 		return made, nil
 	}
+	ctx = withWork(ctx, work(builderDockerfile, endpointDockerfile))
 	var building sync.WaitGroup
 	defer building.Wait()
 	// If it can't be built, that is said where it is needed.
@@ -301,15 +315,14 @@ func (m *Maker) build(ctx context.Context, name, repository, suite string, base 
 			return Image{}, err
 		}
 	}
-	select {
-	case m.builds <- struct{}{}:
-		defer func() { <-m.builds }()
-	case <-ctx.Done():
-		return Image{}, fmt.Errorf("waiting to build %s: %w", tag, ctx.Err())
+	leave, err := m.builds.enter(ctx)
+	if err != nil {
+		return Image{}, fmt.Errorf("waiting to build %s: %w", tag, err)
 	}
+	defer leave()
 	m.say("%s: building image %s", name, tag)
 	steps := &stepLog{tail: tail{limit: outputLines}}
-	err = m.Engine.Build(ctx, Build{Tag: tag, Context: archive, Dockerfile: dockerfile, Args: args, Labels: ours(suite)}, steps)
+	err = m.Engine.Build(ctx, Build{Tag: tag, Context: archive, Dockerfile: dockerfile, Args: args, Labels: lacking(base, ours(suite))}, steps)
 	if err != nil {
 		if repository == stepsRepository {
 			dockerfile = name
@@ -321,6 +334,14 @@ func (m *Maker) build(ctx context.Context, name, repository, suite string, base 
 		m.say("%s: image %s is built, %s", name, tag, image.size())
 	}
 	return image, err
+}
+
+// lacking are the labels that an image built on base would not have of it: the
+// classic builder makes each into an instruction, and looks at every file of the
+// image for what it changed, as it does after all instructions.
+func lacking(base Image, labels map[string]string) map[string]string {
+	maps.DeleteFunc(labels, func(name, value string) bool { return base.Labels[name] == value })
+	return labels
 }
 
 // size is for people, in the engine's own unit.

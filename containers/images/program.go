@@ -86,12 +86,11 @@ func (m *Maker) program(ctx context.Context, suite, goPackage string, builder Im
 	if err != nil {
 		return "", err
 	}
-	select {
-	case m.builds <- struct{}{}:
-		defer func() { <-m.builds }()
-	case <-ctx.Done():
-		return "", ctx.Err()
+	leave, err := m.builds.enter(ctx)
+	if err != nil {
+		return "", err
 	}
+	defer leave()
 	m.say("building %s in Debian %s", goPackage, suite)
 	err = m.Engine.RunJob(ctx, Job{
 		Image:   builder.Tag,

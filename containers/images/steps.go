@@ -54,6 +54,20 @@ func firstSteps(dockerfile string) []string {
 	return steps
 }
 
+// work is about how much work Dockerfiles are: the words of their RUN instructions.
+// Each package and command is one.
+func work(dockerfiles ...string) int {
+	words := 0
+	for _, dockerfile := range dockerfiles {
+		for _, instruction := range instructions(dockerfile) {
+			if all := strings.Fields(instruction); strings.EqualFold(all[0], "RUN") {
+				words += len(all)
+			}
+		}
+	}
+	return words
+}
+
 // instructions splits a Dockerfile, without its comments and empty lines; an
 // instruction keeps its continuation lines.
 func instructions(dockerfile string) []string {
