@@ -4,6 +4,7 @@ package check
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -337,6 +338,7 @@ func TestEachStepThatIsLeftOutIsFound(t *testing.T) {
 	said, err := exec.CommandContext(t.Context(), "sh", "../loads.sh").Output()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(place, "loads.h"), said, 0o600))
+	compileAside(t, place)
 	t.Run("none", func(t *testing.T) {
 		for _, catalogued := range feature.All() {
 			t.Run(catalogued.Name, func(t *testing.T) {
@@ -366,7 +368,8 @@ func TestEachStepThatIsLeftOutIsFound(t *testing.T) {
 }
 
 // built builds the C client from changed sources, and returns where it is. What
-// no edit changes is taken from the place where the client was built as it is.
+// no edit changes is taken from the place where the client was built as it is; so
+// are the objects of all sources, for no edit changes a header.
 func built(t *testing.T, unchanged string, edits []edit) string {
 	t.Helper()
 	sources, place := t.TempDir(), t.TempDir()
@@ -380,6 +383,7 @@ func built(t *testing.T, unchanged string, edits []edit) string {
 	}
 	for _, edit := range edits {
 		require.Equal(t, 1, strings.Count(texts[edit.file], edit.old), "%s has changed: the mutant must follow. Of this it must have one:\n%s", edit.file, edit.old)
+		require.Equal(t, ".c", filepath.Ext(edit.file), "the other sources' objects are of the header as it is")
 		texts[edit.file] = strings.Replace(texts[edit.file], edit.old, edit.new, 1)
 	}
 	texts["build-support.sh"] = "cp " + unchanged + `/*.so "$1"`
@@ -387,9 +391,37 @@ func built(t *testing.T, unchanged string, edits []edit) string {
 	for name, text := range texts {
 		require.NoError(t, os.WriteFile(filepath.Join(sources, name), []byte(text), 0o600))
 	}
-	output, err := exec.CommandContext(t.Context(), "sh", filepath.Join(sources, "build.sh"), place).CombinedOutput()
+	build := exec.CommandContext(t.Context(), "sh", filepath.Join(sources, "build.sh"), place)
+	build.Env = append(os.Environ(), "CC="+filepath.Join(unchanged, "cc"))
+	output, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	return place
+}
+
+// compileAside puts objects of the sources as they are into place, and a compiler
+// that takes these for sources that no edit has changed.
+func compileAside(t *testing.T, place string) {
+	t.Helper()
+	originals, err := filepath.Abs("..")
+	require.NoError(t, err)
+	script := fmt.Sprintf(`set -e
+. ../flags.sh
+for source in $(grep -o '[a-z_]*\.c\>' ../build.sh); do gcc $flags -I '%[1]s' -c -o "%[1]s/$source.o" "../$source"; done
+cat >'%[1]s/cc' <<'END'
+#!/bin/sh
+for argument; do
+  shift
+  case $argument in
+    *.c) source=$(basename "$argument"); if cmp -s "$argument" "%[2]s/$source"; then argument=%[1]s/$source.o; fi ;;
+  esac
+  set -- "$@" "$argument"
+done
+exec gcc "$@"
+END
+chmod +x '%[1]s/cc'
+`, place, originals)
+	output, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
+	require.NoError(t, err, "%s", output)
 }
 
 // house is a matrix.Runtime of this process's endpoint and one warden, so that
