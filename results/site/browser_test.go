@@ -306,6 +306,24 @@ func TestInABrowser(t *testing.T) {
 		o.requireQuiet(address)
 	})
 
+	t.Run("what begins a word is meant, and else any part of one", func(t *testing.T) {
+		o := open(t, chromium)
+		search := func(query string) []string {
+			o.goTo(address + "search.html?q=" + query)
+			o.until(`document.getElementById("count").textContent.length > 0`)
+			return ask[[]string](o, rows)
+		}
+		found := search("ecl")
+		require.NotEmpty(t, found)
+		for _, row := range found {
+			assert.Regexp(t, `(?i)(^|[^a-z0-9])ecl`, row)
+		}
+		signals := search("sigsegv")
+		require.NotEmpty(t, signals)
+		assert.Equal(t, signals, search("igsegv"))
+		o.requireQuiet(address)
+	})
+
 	t.Run("the keyboard does", func(t *testing.T) {
 		o := open(t, chromium)
 		o.goTo(address + "search.html")

@@ -100,14 +100,26 @@
     return made;
   };
 
+  // Where a word begins, that is meant: "ecl" is ECL, and not what "declares". A term
+  // that no word begins with may stand anywhere: "segv" is in SIGSEGV.
+  const begins = (text, term) => {
+    for (let at = text.indexOf(term); at >= 0; at = text.indexOf(term, at + 1)) {
+      if (at === 0 || !/[\p{L}\p{N}]/u.test(text[at - 1])) return true;
+    }
+    return false;
+  };
+  const meant = (term) => cells.some((cell) => begins(cell.all, term))
+    ? (cell) => begins(cell.all, term)
+    : (cell) => cell.all.includes(term);
+
   const found = () => {
-    const terms = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = input.value.toLowerCase().split(/\s+/).filter(Boolean).map(meant);
     const wanted = selects.filter((select) => select.value);
     const changed = form.elements.changed.checked;
     const matching = cells.filter((cell) =>
       (!changed || cell.changed) &&
       wanted.every((select) => cell[select.name] === select.value) &&
-      terms.every((term) => cell.all.includes(term)));
+      terms.every((holds) => holds(cell)));
     if (sort) {
       const key = sorts[sort.replace(/^-/, "")];
       const way = sort.startsWith("-") ? -1 : 1;
