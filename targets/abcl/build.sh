@@ -25,8 +25,9 @@ export PROBE_OUTPUT="$output"
 export ABCL_JAR="$java/abcl.jar"
 
 # In --eval ABCL exits with 2 if nobody handles an error; in --load its debugger
-# would read the end of the input and exit with 0.
-java -cp "$ABCL_JAR:$java/abcl-contrib.jar:$java/jna.jar" org.armedbear.lisp.Main \
+# would read the end of the input and exit with 0. As in the probe nothing runs long
+# enough for the second compiler, which would take as long again.
+java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$ABCL_JAR:$java/abcl-contrib.jar:$java/jna.jar" org.armedbear.lisp.Main \
      --noinit --nosystem --noinform --batch \
      --eval '(load "targets/abcl/bundle.lisp")' </dev/null
 test -s "$output/classes.jar"
