@@ -9,6 +9,9 @@ STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo -buildvcs=true)
 
 SOAK ?= 2m
 
+# What check has vetted is not vetted again.
+TEST := $(GO) test -vet off -tags integration -timeout 60m
+
 .PHONY: matrix test test-ci test-docker test-rest bench soak check setup setup-test
 
 # Measures every client and publishes the table: results/published and README.md.
@@ -23,17 +26,17 @@ setup:
 # The rest goes two at a time, the longest first: it looks for nothing but what it has
 # made itself, and has verdicts of few clients, which hold on a busy machine.
 test: setup-test check
-	$(GO) test -tags integration -timeout 60m .
+	$(TEST) .
 	$(MAKE) --no-print-directory --jobs 2 test-ci test-rest test-docker
 
 test-ci:
-	$(GO) test -tags integration -timeout 60m ./ci
+	$(TEST) ./ci
 
 test-docker:
-	$(GO) test -tags integration -timeout 60m ./containers/docker
+	$(TEST) ./containers/docker
 
 test-rest:
-	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . ./ci ./containers/docker)") && $(GO) test -tags integration -timeout 60m $$others
+	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . ./ci ./containers/docker)") && $(TEST) $$others
 	sh targets/lisp/test.sh
 
 # Built as check does, and as the warden is: what is compiled for the one is there
