@@ -52,8 +52,8 @@ func (m *Maker) program(ctx context.Context, suite, goPackage string, builder Im
 		return "", fmt.Errorf("the builder uses this machine's Go, which is for %s/%s, and the engine needs linux/%s: run zmqmatrix on a Linux machine of the engine's kind",
 			runtime.GOOS, runtime.GOARCH, architecture)
 	}
-	options := gobuild.Options{Root: m.Root, CacheDir: m.CacheDir, Package: goPackage, Cgo: true}
-	listing, err := gobuild.Listed(ctx, options)
+	options := gobuild.Options{Root: m.Root, Package: goPackage, Cgo: true}
+	listing, err := gobuild.List(ctx, options)
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +82,7 @@ func (m *Maker) program(ctx context.Context, suite, goPackage string, builder Im
 		return "", fmt.Errorf("cache folder: %w", err)
 	}
 	defer os.RemoveAll(aside)
-	sources, err := listSources(ctx, options)
+	sources, err := sourcesOf(ctx, options, listing)
 	if err != nil {
 		return "", err
 	}
@@ -136,13 +136,10 @@ type sources struct {
 	moduleFiles         []string // of the module cache, relative to it
 }
 
-// listSources asks the host's go command, even if it was asked before: it fetches
-// the modules that are not in its cache, and the builder's container reaches no proxy.
-func listSources(ctx context.Context, options gobuild.Options) (*sources, error) {
-	listing, err := gobuild.List(ctx, options)
-	if err != nil {
-		return nil, err
-	}
+// sourcesOf are the files that this listing names, and those that go needs to read
+// them. What was not in the module cache has been fetched for the listing: the
+// builder's container reaches no proxy.
+func sourcesOf(ctx context.Context, options gobuild.Options, listing gobuild.Listing) (*sources, error) {
 	found := &sources{goRoot: listing.GoRoot, moduleCache: listing.ModuleCache, ownFiles: []string{"go.mod", "go.sum"}}
 	modules := make(map[string]string) // folders by the modules' paths
 	for _, listed := range listing.Packages {
@@ -157,7 +154,7 @@ func listSources(ctx context.Context, options gobuild.Options) (*sources, error)
 			for _, file := range listed.Files() {
 				found.ownFiles = append(found.ownFiles, filepath.ToSlash(filepath.Join(folder, file)))
 			}
-		case listed.Module.Replace != nil && listed.Module.Replace.Version == "":
+		case listed.Module.ReplacedByFolder():
 			return nil, fmt.Errorf("module %s is replaced by a folder, which the builder does not see", listed.Module.Path)
 		default:
 			module := listed.Module.Used()
@@ -165,6 +162,7 @@ func listSources(ctx context.Context, options gobuild.Options) (*sources, error)
 		}
 	}
 	slices.Sort(found.ownFiles)
+	var err error
 	found.moduleFiles, err = moduleFiles(ctx, options, found.moduleCache, modules)
 	return found, err
 }

@@ -23,8 +23,8 @@ type Options struct {
 	// Inputs are further things that the program depends on, such as the
 	// version of a C library.
 	Inputs []string
-	// Digest is what Digest has returned for these options, "" to have Build find
-	// it: asking the go command takes a good part of a second.
+	// Digest is what Digest has returned for these options, "" to have Build ask
+	// the go command once more.
 	Digest string
 }
 
@@ -94,7 +94,7 @@ func Tail(output []byte) string {
 // version, the sources of the module's own packages and the versions and sums
 // of the modules that are linked in.
 func Digest(ctx context.Context, options Options) (string, error) {
-	listing, err := Listed(ctx, options)
+	listing, err := List(ctx, options)
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +114,7 @@ func (l Listing) Digest(goPackage string, inputs ...string) (string, error) {
 	}
 	for _, found := range l.Packages {
 		field(found.ImportPath)
-		if found.Module != nil && !found.Module.Main && !found.Module.replacedByFolder() {
+		if found.Module != nil && !found.Module.Main && !found.Module.ReplacedByFolder() {
 			module := found.Module.Used()
 			field(module.Path + "@" + module.Version + " " + module.Sum)
 			continue
