@@ -266,12 +266,13 @@ type selectionFlags struct {
 	Binding   []string `help:"Bindings: cffi, 'cl-*'." placeholder:"GLOB"`
 	Feature   []string `help:"Features: zero-copy/wire, callback, '*/same-*'." placeholder:"GLOB"`
 	Technique []string `help:"Techniques: plain." placeholder:"GLOB"`
+	Skip      []string `help:"Cells to leave out of those, by the beginning of their names: ecl/cffi/callback, 'gcl/*/*/*/plain'." placeholder:"GLOB"`
 
 	AllVariants bool `help:"Every variant of a target named without one, or of all targets; without it, the default variant of each."`
 }
 
 func (f selectionFlags) selection() matrix.Selection {
-	return matrix.Selection{Targets: f.Target, Bindings: f.Binding, Features: f.Feature, Techniques: f.Technique, AllVariants: f.AllVariants}
+	return matrix.Selection{Targets: f.Target, Bindings: f.Binding, Features: f.Feature, Techniques: f.Technique, Skip: f.Skip, AllVariants: f.AllVariants}
 }
 
 // chooseEngine picks a runtime by name, or the first that is available, and

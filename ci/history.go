@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -219,40 +218,18 @@ func timelinesText(lines history.Timelines) string {
 
 // cellsNamed are the cells that a pattern of up to five parts matches. Without
 // any it is a usage error with the nearest names.
-func cellsNamed(cells []matrix.Cell, pattern string) ([]matrix.Cell, error) {
-	patterns := strings.Split(strings.TrimSuffix(pattern, "/"), "/")
-	if len(patterns) > 5 {
-		return nil, usagef("cell %q: want TARGET/BINDING/GROUP/FEATURE/TECHNIQUE, or the beginning of it", pattern)
+func cellsNamed(cells []matrix.Cell, text string) ([]matrix.Cell, error) {
+	pattern, err := matrix.ParseCellPattern(text)
+	if err != nil {
+		return nil, usagef("%w", err)
 	}
-	for _, part := range patterns {
-		if _, err := path.Match(part, ""); err != nil {
-			return nil, usagef("cell %q: %q is no pattern: %w; a glob has *, ? and [a-z]", pattern, part, err)
-		}
-	}
-	var found []matrix.Cell
-	var names []string
-	for _, cell := range cells {
-		parts := strings.Split(cell.String(), "/")
-		if !strings.Contains(patterns[0], "@") {
-			parts[0], _, _ = strings.Cut(parts[0], "@")
-		}
-		matches := true
-		for i, part := range patterns {
-			ok, _ := path.Match(part, parts[i])
-			matches = matches && ok
-		}
-		if matches {
-			found = append(found, cell)
-		}
-		names = append(names, strings.Join(parts[:len(patterns)], "/"))
-	}
+	found := slices.DeleteFunc(slices.Clone(cells), func(cell matrix.Cell) bool { return !pattern.Matches(cell) })
 	if len(found) > 0 {
 		return found, nil
 	}
-	slices.Sort(names)
-	text := fmt.Sprintf("nothing was ever published of %s", cmp.Or(pattern, "a cell without a name"))
-	if nearest := matrix.Nearest(pattern, slices.Compact(names)); len(nearest) > 0 {
-		return nil, usagef("%s; did you mean %s?", text, strings.Join(nearest, " or "))
+	problem := fmt.Sprintf("nothing was ever published of %s", cmp.Or(text, "a cell without a name"))
+	if nearest := pattern.Nearest(cells); len(nearest) > 0 {
+		return nil, usagef("%s; did you mean %s?", problem, strings.Join(nearest, " or "))
 	}
-	return nil, usagef("%s; `zmqmatrix list cells` has what can be measured", text)
+	return nil, usagef("%s; `zmqmatrix list cells` has what can be measured", problem)
 }

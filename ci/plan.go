@@ -256,6 +256,7 @@ func selectedText(selection matrix.Selection) string {
 		globs []string
 	}{
 		{"--target", selection.Targets}, {"--binding", selection.Bindings}, {"--feature", selection.Features}, {"--technique", selection.Techniques},
+		{"--skip", selection.Skip},
 	} {
 		for _, glob := range part.globs {
 			flags = append(flags, part.flag+" "+results.ShellWord(glob))

@@ -164,7 +164,7 @@ func (c *runCommand) checkFlags() error {
 	case c.Publish && c.Resume == "" && c.selection().Partial():
 		return usagef("--publish writes the results of a full run; leave the selection out")
 	case c.Resume != "" && (c.selection().Partial() || c.AllVariants || c.Repeat != 0 || c.Seed != nil || c.Shard != ""):
-		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --all-variants, --repeat, --seed and --shard")
+		return usagef("--resume goes on with what was selected then: leave out --target, --binding, --feature, --technique, --skip, --all-variants, --repeat, --seed and --shard")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ package matrix
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -109,4 +110,49 @@ func ParseCell(text string) (Cell, error) {
 		cell.Technique = parts[4]
 	}
 	return cell, nil
+}
+
+// CellPattern names cells by the beginning of their names: of up to five parts each
+// is a glob by path.Match. A target without "@" means every variant.
+type CellPattern []string
+
+// ParseCellPattern reads TARGET/BINDING/GROUP/FEATURE/TECHNIQUE, or the beginning of
+// it.
+func ParseCellPattern(text string) (CellPattern, error) {
+	parts := strings.Split(strings.TrimSuffix(text, "/"), "/")
+	if len(parts) > 5 {
+		return nil, fmt.Errorf("cell %q: want TARGET/BINDING/GROUP/FEATURE/TECHNIQUE, or the beginning of it", text)
+	}
+	for _, part := range parts {
+		if _, err := path.Match(part, ""); err != nil {
+			return nil, fmt.Errorf("cell %q: %q is no pattern: %w; a glob has *, ? and [a-z]", text, part, err)
+		}
+	}
+	return parts, nil
+}
+
+func (p CellPattern) String() string { return strings.Join(p, "/") }
+
+// Matches reports whether the pattern names the cell.
+func (p CellPattern) Matches(cell Cell) bool {
+	return slices.EqualFunc(p, p.beginning(cell), func(pattern, name string) bool { ok, _ := path.Match(pattern, name); return ok })
+}
+
+// beginning is of the cell's name what the pattern is compared with.
+func (p CellPattern) beginning(cell Cell) []string {
+	parts := strings.Split(cell.String(), "/")
+	if !strings.Contains(p[0], "@") {
+		parts[0], _, _ = strings.Cut(parts[0], "@")
+	}
+	return parts[:len(p)]
+}
+
+// Nearest are up to three names that the one who wrote the pattern may have meant.
+func (p CellPattern) Nearest(cells []Cell) []string {
+	var names []string
+	for _, cell := range cells {
+		names = append(names, strings.Join(p.beginning(cell), "/"))
+	}
+	slices.Sort(names)
+	return Nearest(p.String(), slices.Compact(names))
 }

@@ -23,12 +23,15 @@ type Selection struct {
 	// Cells are, of what the rest selects, the cells that are meant, in the form
 	// of Cell.String: what no globs could say.
 	Cells []string `json:"cells,omitempty"`
+	// Skip leaves out, of what the rest selects, the cells that a CellPattern of
+	// these matches. The controls keep all of theirs.
+	Skip []string `json:"skip,omitempty"`
 }
 
 // Partial tells a selection from one of all that is measured by default; further
 // variants leave out nothing.
 func (s Selection) Partial() bool {
-	return len(s.Targets)+len(s.Bindings)+len(s.Features)+len(s.Techniques)+len(s.Cells) > 0
+	return len(s.Targets)+len(s.Bindings)+len(s.Features)+len(s.Techniques)+len(s.Cells)+len(s.Skip) > 0
 }
 
 // PlannedClient is one client and its cells, in the order they are attempted.
@@ -63,19 +66,26 @@ type Plan struct {
 // SelectionError says that a selection names something that does not exist, or
 // selects nothing.
 type SelectionError struct {
-	Kind    string   // "target", "binding", "feature", "technique", or "" when the combination is empty
+	Kind    string   // "target", "binding", "feature", "technique", "selected cell" to skip, or "" when the combination is empty
 	Pattern string   // what was asked for
 	Nearest []string // existing names that are close to it
-	All     []string // existing names
+	All     []string // existing names, but for cells
+	Cause   error    // why the pattern can match nothing, nil if it could
 }
 
 func (e *SelectionError) Error() string {
+	if e.Cause != nil {
+		return e.Cause.Error()
+	}
 	if e.Kind == "" {
 		return "the selection matches no cell: each part exists, but no client has them together; `zmqmatrix list` shows which do"
 	}
 	text := fmt.Sprintf("no %s matches %q", e.Kind, e.Pattern)
 	if len(e.Nearest) > 0 {
 		return text + "; did you mean " + strings.Join(e.Nearest, " or ") + "?"
+	}
+	if len(e.All) == 0 {
+		return text + "; `zmqmatrix list cells` shows which there are"
 	}
 	return text + "; there are " + strings.Join(e.All, ", ")
 }
@@ -89,6 +99,10 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 	var plan Plan
 	selectedCells := 0
 	exact, err := selection.exact()
+	if err != nil {
+		return Plan{}, err
+	}
+	skip, err := selection.skip()
 	if err != nil {
 		return Plan{}, err
 	}
@@ -117,7 +131,7 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 					}
 					for _, technique := range techniquesOf(target, binding, feature.Name) {
 						cell := Cell{Target: client.Client().Target, Binding: binding.Name, Feature: feature.Name, Technique: technique}
-						asked := selected && matchesAny(selection.Techniques, technique) && exact.cell(cell)
+						asked := selected && matchesAny(selection.Techniques, technique) && exact.cell(cell) && !skip.cell(cell)
 						if !asked && !control {
 							continue
 						}
@@ -133,6 +147,9 @@ func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan,
 				}
 			}
 		}
+	}
+	if err := skip.check(); err != nil {
+		return Plan{}, err
 	}
 	if selectedCells == 0 {
 		return Plan{}, &SelectionError{}
@@ -189,6 +206,46 @@ func (s Selection) exact() (exactly, error) {
 func (e exactly) cell(cell Cell) bool       { return len(e.cells) == 0 || e.cells[cell] }
 func (e exactly) client(client Client) bool { return len(e.cells) == 0 || e.clients[client] }
 func (e exactly) feature(name string) bool  { return len(e.cells) == 0 || e.features[name] }
+
+// skipping is what Selection.Skip names.
+type skipping struct {
+	patterns []CellPattern
+	matched  []bool
+	selected []Cell // but for the skipping
+}
+
+func (s Selection) skip() (*skipping, error) {
+	skip := &skipping{matched: make([]bool, len(s.Skip))}
+	for _, text := range s.Skip {
+		pattern, err := ParseCellPattern(text)
+		if err != nil {
+			return nil, &SelectionError{Kind: "selected cell", Pattern: text, Cause: err}
+		}
+		skip.patterns = append(skip.patterns, pattern)
+	}
+	return skip, nil
+}
+
+// cell tells whether the cell, which the rest selects, is to be skipped.
+func (s *skipping) cell(cell Cell) (skipped bool) {
+	s.selected = append(s.selected, cell)
+	for i, pattern := range s.patterns {
+		if pattern.Matches(cell) {
+			s.matched[i], skipped = true, true
+		}
+	}
+	return skipped
+}
+
+// check holds every pattern to have left out something.
+func (s *skipping) check() error {
+	i := slices.Index(s.matched, false)
+	if i < 0 {
+		return nil
+	}
+	pattern := s.patterns[i]
+	return &SelectionError{Kind: "selected cell", Pattern: pattern.String(), Nearest: pattern.Nearest(s.selected)}
+}
 
 // controlsOf are the positive control's variants that the selection needs, by
 // name: one in each suite that it selects. A suite that the control has none in

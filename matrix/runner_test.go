@@ -1134,6 +1134,13 @@ func TestPlan(t *testing.T) {
 		"an exact cell that the rest does not select":     {matrix.Selection{Bindings: []string{"high"}, Cells: []string{"a@one/high/h/lane/plain", "a@one/raw/h/lane/plain"}}, 0, "of the 2 cells that are named 1 are not among those that the rest of the selection gives"},
 		"an exact cell that does not exist":               {matrix.Selection{Cells: []string{"a@one/raw/h/lane/mended"}}, 0, "the selection matches no cell"},
 		"an exact cell that is none":                      {matrix.Selection{Cells: []string{"a@one/raw"}}, 0, "want TARGET/BINDING/GROUP/FEATURE"},
+		"cells to skip":                                   {matrix.Selection{Features: []string{"g"}, Skip: []string{"a/raw/g/thread", "a@one/high/g/*/plain"}}, 5, ""},
+		"all cells to skip":                               {matrix.Selection{Skip: []string{"*/*/*/*"}}, 0, "the selection matches no cell"},
+		"a cell to skip that the rest does not select":    {matrix.Selection{Features: []string{"h"}, Skip: []string{"a@one/raw/g/thread"}}, 0, `no selected cell matches "a@one/raw/g/thread"`},
+		"the beginning of cells to skip":                  {matrix.Selection{Features: []string{"g"}, Skip: []string{"a/raw"}}, 6, ""},
+		"a typing error in cells to skip":                 {matrix.Selection{Skip: []string{"a/row/g"}}, 0, `no selected cell matches "a/row/g"; did you mean a/raw/g`},
+		"a cell to skip that is none":                     {matrix.Selection{Skip: []string{"a/raw/g/thread/plain/x"}}, 0, "want TARGET/BINDING/GROUP/FEATURE"},
+		"a broken glob of a cell to skip":                 {matrix.Selection{Skip: []string{"a@one/[x/g/*"}}, 0, `cell "a@one/[x/g/*": "[x" is no pattern: syntax error in pattern`},
 		"a broken glob":                                   {matrix.Selection{Features: []string{"g/[x"}}, 0, "syntax error in pattern"},
 	} {
 		t.Run(name, func(t *testing.T) {
