@@ -145,10 +145,33 @@ func (o *tab) typeInto(selector, text string) {
 	o.run(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// goTo loads a page.
+// networkChanged is that an address came to this machine or left it, as with every
+// container that starts or ends: Chromium then breaks off all that it loads.
+const networkChanged = "net::ERR_NETWORK_CHANGED"
+
+// goTo loads a page, again as often as the network changed meanwhile.
 func (o *tab) goTo(address string) {
 	o.t.Helper()
-	require.NoError(o.t, chromedp.Do(o.ctx, chromedp.Navigate(address)), address)
+	for {
+		err := chromedp.Do(o.ctx, chromedp.Navigate(address))
+		if err != nil && strings.Contains(err.Error(), networkChanged) {
+			continue
+		}
+		require.NoError(o.t, err, address)
+		if !o.wasInterrupted() {
+			return
+		}
+	}
+}
+
+// wasInterrupted reports whether the network changed while something loaded, and
+// forgets the errors that came of it.
+func (o *tab) wasInterrupted() bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	all := len(o.errors)
+	o.errors = slices.DeleteFunc(o.errors, func(text string) bool { return strings.Contains(text, networkChanged) })
+	return len(o.errors) < all
 }
 
 // ask evaluates an expression.
@@ -171,9 +194,10 @@ func (o *tab) until(expression string) {
 }
 
 // requireQuiet holds the tab to have asked no other host for anything, and to
-// have had no error and no dialog.
+// have had no error of a page's and no dialog.
 func (o *tab) requireQuiet(allowed ...string) {
 	o.t.Helper()
+	o.wasInterrupted()
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	assert.Empty(o.t, o.errors)

@@ -132,10 +132,11 @@ func task(way ...string) matrix.Task {
 // time was over.
 func TestTimeInWhichTheWardenStoodStillDoesNotCount(t *testing.T) {
 	client, process := start(t)
-	begun, late := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "late")
+	folder := t.TempDir()
+	begun, stopped, late := filepath.Join(folder, "begun"), filepath.Join(folder, "stopped"), filepath.Join(folder, "late")
 	slow := task()
-	slow.Command = []string{"sh", "-c", `touch "$1"; sleep 5; touch "$2"; sleep 1`, "sh", begun, late}
-	slow.Bounds.Wall = 4 * time.Second
+	slow.Command = []string{"sh", "-c", `touch "$1"; until test -e "$2"; do sleep 0.01; done; sleep 6; touch "$3"; sleep 1`, "sh", begun, stopped, late}
+	slow.Bounds.Wall = 5 * time.Second
 	var account matrix.Account
 	var err error
 	ended := make(chan struct{})
@@ -145,6 +146,7 @@ func TestTimeInWhichTheWardenStoodStillDoesNotCount(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, 3*time.Second, time.Millisecond)
 	require.NoError(t, process.Process.Signal(unix.SIGSTOP))
+	require.NoError(t, os.WriteFile(stopped, nil, 0o644))
 	assert.Eventually(t, func() bool { _, err := os.Stat(late); return err == nil }, 30*time.Second, 10*time.Millisecond)
 	require.NoError(t, process.Process.Signal(unix.SIGCONT))
 	<-ended
