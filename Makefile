@@ -38,7 +38,7 @@ test-hangs:
 	$(TEST) -run '^TestPublishedHangsHold$$' .
 
 test-rest:
-	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . ./ci ./containers/docker)") && $(TEST) $$others
+	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . ./ci ./containers/docker)") && $(TEST) -p 1 $$others
 	sh targets/lisp/test.sh
 
 setup-test:
