@@ -90,6 +90,9 @@ func (e *SelectionError) Error() string {
 	return text + "; there are " + strings.Join(e.All, ", ")
 }
 
+// Unwrap is the cause.
+func (e *SelectionError) Unwrap() error { return e.Cause }
+
 // MakePlan chooses the cells. Every pattern must match something, so that a
 // typing error can't pass for an empty success.
 func MakePlan(targets []Target, catalogue []Feature, selection Selection) (Plan, error) {
