@@ -28,14 +28,15 @@ const (
 	// standstill is how late the warden must be back from a wait to take it that its
 	// container, or the machine, stood still meanwhile.
 	standstill = 2 * time.Second
-	// straysGrace is how long a probe's own children may outlive it before they
-	// count as left behind: one that is just ending is not. Waiting costs
-	// nothing where there are none.
+	// straysGrace is how long what outlives a probe must have been there, asleep, to
+	// count as left behind: one that is just ending is not. Waiting costs nothing
+	// where there are none.
 	straysGrace = 100 * time.Millisecond
-	// runnableGrace is how long they may if they are not asleep: on a machine that
-	// has other work, one that is about to end waits for a core. Nor is a dead one
-	// asleep: it has died since the last look, or its last thread waits for a core.
-	runnableGrace = time.Second
+	// stirringGrace is how long they may all in all if they are not asleep, or
+	// others each time: on a machine that has other work, one that is about to end
+	// waits for a core. Nor is a dead one asleep: it has died since the last look,
+	// or its last thread waits for a core.
+	stirringGrace = time.Second
 	// killAgain is how long what was killed may take before it is looked for
 	// anew; usually its end is signalled before.
 	killAgain = 5 * time.Millisecond
@@ -455,14 +456,18 @@ func (p *probe) reapOther(pid int) (reaped bool) {
 // seen, not even a dead process: while one ends its children become ours, and
 // who looks then finds them neither here nor there.
 func (p *probe) awaitStrays() int {
-	until := time.Now().Add(straysGrace)
+	begun := time.Now()
+	asleep := begun // since when the same are there, and sleep
+	var before []process
 	for {
 		reaped := p.reapOthers()
 		others := p.others()
-		late := time.Since(until)
-		// What was reaped just now may have left others, but not for ever.
-		ending := reaped || slices.ContainsFunc(others, func(other process) bool { return other.runnable || other.zombie })
-		if len(others) == 0 || p.desk.over || late >= 0 && !ending || late >= runnableGrace-straysGrace {
+		now := time.Now()
+		if reaped || !sleepOn(before, others) {
+			asleep = now
+		}
+		before = others
+		if len(others) == 0 || p.desk.over || now.Sub(asleep) >= straysGrace || now.Sub(begun) >= stirringGrace {
 			living := 0
 			for _, process := range others {
 				if !process.zombie {
@@ -473,9 +478,16 @@ func (p *probe) awaitStrays() int {
 			return cmp.Or(living, len(others))
 		}
 		if !reaped {
-			p.wait(max(pollEvery, time.Until(until)))
+			p.wait(straysGrace - now.Sub(asleep))
 		}
 	}
+}
+
+// sleepOn tells whether the same processes are there as before, all asleep.
+func sleepOn(before, others []process) bool {
+	return slices.EqualFunc(before, others, func(one, other process) bool {
+		return one.pid == other.pid && !other.runnable && !other.zombie
+	})
 }
 
 // reapOthers reaps every dead child but the probe, if there is any.

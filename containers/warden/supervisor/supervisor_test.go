@@ -488,6 +488,11 @@ func TestStrays(t *testing.T) {
 			require.Equal(t, 1, account.Strays)
 		}
 	})
+	t.Run("nor are several that come to an end taken for one that stays", func(t *testing.T) {
+		account, err := client.Run(t.Context(), task("relay", "4"))
+		require.NoError(t, err)
+		assert.Zero(t, account.Strays)
+	})
 	t.Run("one whose first thread has ended is counted and killed", func(t *testing.T) {
 		account, err := client.Run(t.Context(), task("headless-child", "3600000"))
 		require.NoError(t, err)

@@ -272,6 +272,16 @@ main (int argc, char **argv)
           }
       sleep_on ();
     }
+  else if (!strcmp (way, "relay"))
+    {
+      /* number processes, each of which sleeps before it starts the next and ends. */
+      for (long i = 0; i < number; i++)
+        {
+          if (fork () != 0)
+            _exit (0);
+          usleep (70000);
+        }
+    }
   else if (!strcmp (way, "headless-child"))
     {
       /* Its second thread ends after number milliseconds. */
