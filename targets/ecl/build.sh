@@ -23,7 +23,13 @@ export PROBE_IMAGE="$output/probe"
 # and overflow its binding stack.
 export CL_SOURCE_REGISTRY='(:source-registry (:also-exclude "cl-asdf") :inherit-configuration)'
 
-ecl --norc --eval '(setf ext:*invoke-debugger-hook*
+# Unit tests are for what the code does, and soon compiled without optimization.
+compiler=nil
+if [ -n "${PROBE_TESTS:-}" ]; then
+  compiler='(progn (require :cmp) (setf c::*cc-flags* (format nil "~a -O0 -g0 -w" c::*cc-flags*) c::*cc-optimize* "-O0"))'
+fi
+
+ecl --norc --eval "$compiler" --eval '(setf ext:*invoke-debugger-hook*
                          (lambda (condition hook)
                            (declare (ignore hook))
                            (format *error-output* "~&~a~%" condition)
