@@ -198,12 +198,10 @@ echo "$ZMQMATRIX_BINDING,$ZMQMATRIX_SYSTEMS,${ZMQMATRIX_SOURCE:+$(cat "$ZMQMATRI
 	).Replace(shellProbe),
 	"targets/shell/Dockerfile": `ARG BASE
 FROM ${BASE}
-COPY targets /src/targets
-COPY binding /src/binding
+COPY . /src
 ARG BINDING
 ARG SYSTEM
-RUN cd /src && mkdir /opt/zmqmatrix && ZMQMATRIX_BINDING=$BINDING ZMQMATRIX_SYSTEMS=$SYSTEM ZMQMATRIX_SOURCE=${SYSTEM:+/src/binding} sh targets/shell/build.sh /opt/zmqmatrix
-COPY bin/warden /warden
+RUN cd /src && mkdir /opt/zmqmatrix && ZMQMATRIX_BINDING=$BINDING ZMQMATRIX_SYSTEMS=$SYSTEM ZMQMATRIX_SOURCE=${SYSTEM:+/src/binding} sh targets/shell/build.sh /opt/zmqmatrix && mv bin/warden /
 `,
 }
 
