@@ -25,8 +25,8 @@ const (
 	// pollEvery is how long a bound on memory, processes or CPU time can stay
 	// broken unseen. A look costs some 50 µs of a core: a quarter of a percent.
 	pollEvery = 20 * time.Millisecond
-	// standstill is how late the warden must be back from a wait to take it that its
-	// container, or the machine, stood still meanwhile.
+	// standstill is how late the warden must be, for no work of its own, to take it
+	// that its container, or the machine, stood still meanwhile.
 	standstill = 2 * time.Second
 	// straysGrace is how long what outlives a probe must have been there, asleep, to
 	// count as left behind: one that is just ending is not. Waiting costs nothing
@@ -323,24 +323,27 @@ func hint(program string, err error) string {
 func (p *probe) watch() {
 	wall := p.request.Bounds.Wall
 	look := time.Now().Add(pollEvery)
+	awake, worked := p.elapsed(), ownCPU() // when we last knew the time
 	for {
 		limit := time.Until(look)
 		if wall > 0 {
 			limit = min(limit, wall-p.elapsed())
 		}
 		limit = max(limit, 0)
-		asleep := time.Now()
 		p.wait(limit)
-		p.paused += stoodStill(time.Since(asleep) - limit)
+		// We may have stood still anywhere since, not only where we waited. What we
+		// have done since is no stop, however much there was to look at.
+		p.paused += stoodStill(p.elapsed() - awake - limit - (ownCPU() - worked))
+		awake, worked = p.elapsed(), ownCPU()
 		// Whatever woke us: a probe that has ended broke no bound.
 		p.reap()
 		switch {
 		case p.desk.over:
 			return
 		case p.exited:
-			p.wall = p.elapsed()
+			p.wall = awake
 			return
-		case wall > 0 && p.elapsed() >= wall:
+		case wall > 0 && awake >= wall:
 			p.broke = matrix.EndedWall
 		case p.stdout.flooded():
 			p.broke = matrix.EndedOutput
@@ -352,7 +355,7 @@ func (p *probe) watch() {
 			p.broke = p.brokenBound()
 		}
 		if p.broke != "" {
-			p.wall = p.elapsed()
+			p.wall = awake
 			if p.broke == matrix.EndedWall || p.broke == matrix.EndedCPU {
 				p.dossier = p.hangDossier()
 			}
@@ -361,7 +364,16 @@ func (p *probe) watch() {
 	}
 }
 
-// stoodStill is what of the time by which a wait was late the probe is not charged.
+// ownCPU is the CPU time of this thread, which all of the warden's work is done in.
+func ownCPU() time.Duration {
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &usage) != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// stoodStill is what of the time by which we are late the probe is not charged.
 // Not even a busy machine keeps a process from its turn for so long: it was stopped,
 // and the probe may have been, too.
 func stoodStill(late time.Duration) time.Duration {

@@ -3,6 +3,7 @@
 package supervisor_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -131,29 +132,48 @@ func task(way ...string) matrix.Task {
 // alone is stopped here, from the probe's first word until one that comes when its
 // time was over.
 func TestTimeInWhichTheWardenStoodStillDoesNotCount(t *testing.T) {
-	client, process := start(t)
-	folder := t.TempDir()
-	begun, stopped, late := filepath.Join(folder, "begun"), filepath.Join(folder, "stopped"), filepath.Join(folder, "late")
-	slow := task()
-	slow.Command = []string{"sh", "-c", `touch "$1"; until test -e "$2"; do sleep 0.01; done; sleep 6; touch "$3"; sleep 1`, "sh", begun, stopped, late}
-	slow.Bounds.Wall = 5 * time.Second
-	var account matrix.Account
-	var err error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		account, err = client.Run(t.Context(), slow)
-	}()
-	require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, 3*time.Second, time.Millisecond)
-	require.NoError(t, process.Process.Signal(unix.SIGSTOP))
-	require.NoError(t, os.WriteFile(stopped, nil, 0o644))
-	assert.Eventually(t, func() bool { _, err := os.Stat(late); return err == nil }, 30*time.Second, 10*time.Millisecond)
-	require.NoError(t, process.Process.Signal(unix.SIGCONT))
-	<-ended
-	require.NoError(t, err)
-	assert.Equal(t, matrix.Exited, account.Ending)
-	assert.Less(t, account.Wall, slow.Bounds.Wall)
-	assert.Positive(t, account.Wall)
+	for _, row := range []struct {
+		name     string
+		children int
+	}{
+		{"where it waits", 0},
+		{"where it looks", 200}, // which takes it some milliseconds
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			client, process := start(t)
+			folder := t.TempDir()
+			begun, stopped, late := filepath.Join(folder, "begun"), filepath.Join(folder, "stopped"), filepath.Join(folder, "late")
+			slow := task()
+			slow.Command = []string{"sh", "-c", `
+				i=0; all=; while test $i -lt "$1"; do sleep 60 & all="$all $!" i=$((i + 1)); done
+				touch "$2"; until test -e "$3"; do sleep 0.01; done; sleep 9; touch "$4"; sleep 1; test -z "$all" || kill $all; wait`,
+				"sh", strconv.Itoa(row.children), begun, stopped, late}
+			slow.Bounds.Wall, slow.Bounds.Processes = 8*time.Second, row.children+8
+			var account matrix.Account
+			var err error
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				account, err = client.Run(t.Context(), slow)
+			}()
+			require.Eventually(t, func() bool { _, err := os.Stat(begun); return err == nil }, 6*time.Second, time.Millisecond)
+			for looks := row.children == 0; !looks; {
+				stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process.Process.Pid))
+				require.NoError(t, err)
+				looks = bytes.Contains(stat, []byte(") R "))
+			}
+			require.NoError(t, process.Process.Signal(unix.SIGSTOP))
+			require.NoError(t, os.WriteFile(stopped, nil, 0o644))
+			assert.Eventually(t, func() bool { _, err := os.Stat(late); return err == nil }, 30*time.Second, 10*time.Millisecond)
+			require.NoError(t, process.Process.Signal(unix.SIGCONT))
+			<-ended
+			require.NoError(t, err)
+			assert.Equal(t, matrix.Exited, account.Ending)
+			assert.Less(t, account.Wall, slow.Bounds.Wall)
+			assert.Positive(t, account.Wall)
+		})
+	}
 }
 
 // The time of a slow debugger is taken off once.
