@@ -674,10 +674,18 @@ func (r *run) begin(ctx context.Context, client *client, account *ClientAccount,
 	// about the client, and its cause may be gone. Nor is one that was given less
 	// time than it would be now and did not end.
 	made, bounds := len(c.earlier), r.bounds(client.PlannedClient, c.feature, cell)
-	c.earlier = slices.DeleteFunc(c.earlier, func(attempt Attempt) bool {
-		return attempt.Evidence.Cell != cell || Conclude(c.feature, account.Trusted, attempt.Evidence).Outcome == Error ||
-			!attempt.Traced && bounds.beyond(attempt.Evidence.Account)
-	})
+	kept := c.earlier[:0]
+	for _, attempt := range c.earlier {
+		if attempt.Evidence.Cell != cell {
+			continue
+		}
+		// The evidence is what was recorded; the finding is today's judge's.
+		attempt.Finding = Conclude(c.feature, account.Trusted, attempt.Evidence)
+		if attempt.Finding.Outcome != Error && (attempt.Traced || !bounds.beyond(attempt.Evidence.Account)) {
+			kept = append(kept, attempt)
+		}
+	}
+	c.earlier = kept
 	c.number = made - len(c.earlier)
 	if client.negative() {
 		// It does the same each time, and why it crashes is known.
@@ -726,8 +734,6 @@ func (c *cellRun) decide(ctx context.Context, doubt Doubt, far stretch) (verdict
 		if len(c.earlier) > 0 {
 			attempt, c.earlier = c.earlier[0], c.earlier[1:]
 			attempt.Number = c.number
-			// The evidence is what was recorded; the finding is today's judge's.
-			attempt.Finding = Conclude(c.feature, c.account.Trusted, attempt.Evidence)
 			if attempt.ReusedFrom != "" {
 				if !attempt.Traced {
 					c.reused++

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/zmqmatrix/zmqmatrix/containers/source"
@@ -77,7 +78,13 @@ func (r *Run) Measure(ctx context.Context, options Options) (footer matrix.Foote
 	if open.CacheDir, err = CacheDir(); err != nil {
 		return footer, err
 	}
+	// Both read the records of earlier runs, megabytes of them.
+	var took matrix.Durations
+	var tookErr error
+	var timing sync.WaitGroup
+	timing.Go(func() { took, _, tookErr = Durations(r.Root, r.Folder, r.Plan) })
 	prior, err := r.prior(options.Say)
+	timing.Wait()
 	if err != nil {
 		return footer, err
 	}
@@ -92,9 +99,8 @@ func (r *Run) Measure(ctx context.Context, options Options) (footer matrix.Foote
 			return footer, fmt.Errorf("beginning the record: %w", err)
 		}
 	}
-	took, _, err := Durations(r.Root, r.Folder, r.Plan)
-	if err != nil {
-		options.Say(fmt.Sprintf("the order may make the run longer: %v", err))
+	if tookErr != nil {
+		options.Say(fmt.Sprintf("the order may make the run longer: %v", tookErr))
 	}
 	return matrix.Run(ctx, matrix.Options{
 		Plan: r.Plan, Catalogue: options.Catalogue, Runtime: runtime, Recorder: r.Record, Prior: priorButOf{prior, options.Anew}, Took: func(cell matrix.Cell) time.Duration { return took[cell] },

@@ -205,7 +205,11 @@ func (r *Runtime) network(ctx context.Context) (string, error) {
 
 // StartEndpoint implements matrix.Runtime.
 func (r *Runtime) StartEndpoint(ctx context.Context) (matrix.Endpoint, error) {
+	// While the image is looked for; what is wrong with it the container's start says.
+	var networked sync.WaitGroup
+	networked.Go(func() { _, _ = r.network(ctx) })
 	image, err := r.images.Endpoint(ctx)
+	networked.Wait()
 	if err != nil {
 		return nil, err
 	}

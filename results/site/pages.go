@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 	"github.com/zmqmatrix/zmqmatrix/results"
@@ -15,7 +16,9 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-var templates = func() map[string]*template.Template {
+// templates are parsed when a site is first written: every start of the command
+// would wait for it.
+var templates = sync.OnceValue(func() map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for _, name := range []string{"home", "search", "list", "rows", "feature", "cell", "changes", "seeds", "programs"} {
 		page := results.Blocks(name).Funcs(template.FuncMap{
@@ -25,7 +28,7 @@ var templates = func() map[string]*template.Template {
 		all[name] = template.Must(page.ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/"+name+".html"))
 	}
 	return all
-}()
+})
 
 // shortName is a feature's name within its group.
 func shortName(feature results.Feature) string {
@@ -163,7 +166,7 @@ func (b *builder) homePage() error {
 	shown.Table = b.tallies(b.rows[:min(len(b.rows), mostGlance)], "")
 	shown.Table.Left = max(0, len(b.rows)-mostGlance)
 	shown.Latest = b.latest(1, 8)
-	return b.putPage(home, templates["home"], shown)
+	return b.putPage(home, templates()["home"], shown)
 }
 
 // tallies is the table of clients and groups.
@@ -261,7 +264,7 @@ func (b *builder) listPages() error {
 		if list.name == "bindings" {
 			items = b.bindingItems()
 		}
-		err := b.putParts(list.name, len(list.rows), 200, templates["list"], func(from, to int, p parts) any {
+		err := b.putParts(list.name, len(list.rows), 200, templates()["list"], func(from, to int, p parts) any {
 			table := b.tallies(list.rows[from:to], "")
 			table.Caption = list.title + " and what passes"
 			shown := listShown{frame: b.frame(list.name, list.section, list.title), Intro: list.intro, Table: &table, Parts: p.Links(), Part: p.Number}
@@ -275,7 +278,7 @@ func (b *builder) listPages() error {
 			return err
 		}
 	}
-	return b.putParts("features", len(b.Published.Features), 300, templates["list"], func(from, to int, p parts) any {
+	return b.putParts("features", len(b.Published.Features), 300, templates()["list"], func(from, to int, p parts) any {
 		shown := listShown{frame: b.frame("features", "features", "Features"), Intro: "What is asked of every client. Each feature has one requirement, a source for it, and a judge that looks at evidence alone.", Parts: p.Links(), Part: p.Number, Features: true}
 		for _, feature := range b.Published.Features[from:to] {
 			if len(shown.Lists) == 0 || shown.Lists[len(shown.Lists)-1].Name != feature.Group {
@@ -421,7 +424,7 @@ func (b *builder) rowsPage(shown rowsShown, measured, all []results.Row, changes
 	if wide {
 		items, each = len(columns), 150
 	}
-	return b.putParts(shown.Path, items, each, templates["rows"], func(from, to int, p parts) any {
+	return b.putParts(shown.Path, items, each, templates()["rows"], func(from, to int, p parts) any {
 		shown := shown
 		shown.Parts, shown.Part = p.Links(), p.Number
 		if p.Number > 1 {
@@ -533,7 +536,7 @@ func (b *builder) featurePage(feature results.Feature) error {
 	}
 	shown.Passing, shown.With, shown.Measured = passing, with, measured
 	changes := b.changesShown(b.past.newest.feature[feature.Name], shown.Root)
-	return b.putParts(path, len(lines), 150, templates["feature"], func(from, to int, p parts) any {
+	return b.putParts(path, len(lines), 150, templates()["feature"], func(from, to int, p parts) any {
 		shown := shown
 		shown.Lines, shown.Parts, shown.Part = lines[from:to], p.Links(), p.Number
 		if p.Number == 1 {
@@ -607,7 +610,7 @@ func (b *builder) cellPage(client results.Client, feature results.Feature) error
 		if most >= 0 {
 			shown.shorten(most)
 		}
-		buffer, err := b.render(templates["cell"], shown)
+		buffer, err := b.render(templates()["cell"], shown)
 		if err != nil {
 			return err
 		}
@@ -720,7 +723,7 @@ const (
 
 func (b *builder) changesPage() error {
 	entries := b.latest(mostEntries, mostEntryChanges)
-	return b.putParts("changes", len(entries), 10, templates["changes"], func(from, to int, p parts) any {
+	return b.putParts("changes", len(entries), 10, templates()["changes"], func(from, to int, p parts) any {
 		return historyShown{b.frame("changes", "changes", "What changed"), entries[from:to], b.past.span(), p.Links(), p.Number}
 	})
 }
@@ -730,7 +733,7 @@ func (b *builder) seedsPage() error {
 	if err != nil {
 		return err
 	}
-	return b.putPage("2010.html", templates["seeds"], struct {
+	return b.putPage("2010.html", templates()["seeds"], struct {
 		frame
 		Seeds results.SeedsShown
 	}{b.frame("2010", "2010", seeds.Title), seeds})

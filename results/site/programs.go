@@ -157,7 +157,7 @@ func (b *builder) programsPage() error {
 		shown.Example = b.Published.Features[0].Name
 	}
 	shown.Example = results.Shown(shown.Example, mostWord)
-	return b.putPage("programs.html", templates["programs"], shown)
+	return b.putPage("programs.html", templates()["programs"], shown)
 }
 
 // example is a client whose files serve as an example: one that was measured, if

@@ -54,7 +54,7 @@ func (b *builder) searchPage() error {
 				}
 				if len(shown.Lines) == mostLines {
 					shown.Left = true
-					return b.putPage("search.html", templates["search"], shown)
+					return b.putPage("search.html", templates()["search"], shown)
 				}
 				verdict := b.view.VerdictOf(client, feature)
 				day, _ := b.lastChange(client, feature.Name)
@@ -65,7 +65,7 @@ func (b *builder) searchPage() error {
 			}
 		}
 	}
-	return b.putPage("search.html", templates["search"], shown)
+	return b.putPage("search.html", templates()["search"], shown)
 }
 
 // lastChange is the day of the newest change of any of a feature's techniques,

@@ -359,7 +359,7 @@ func (b *builder) part(name string, of around) template.HTML {
 		return made.(template.HTML)
 	}
 	var text strings.Builder
-	template.Must(templates["home"], templates["home"].ExecuteTemplate(&text, name, of))
+	template.Must(templates()["home"], templates()["home"].ExecuteTemplate(&text, name, of))
 	made := template.HTML(text.String())
 	b.parts.Store(key, made)
 	return made
