@@ -64,7 +64,7 @@ func TestChaosOnTheEngine(t *testing.T) {
 		}
 	}
 	c := chaos{
-		root: root, flags: []string{"--runtime", "docker"}, times: 12,
+		root: root, flags: []string{"--runtime", "docker"}, times: 8,
 		start: func(args ...string) *eventsRun {
 			return startCommand(t, realCommand(t, root, dockerCache(t), []string{"DOCKER_HOST=" + proxy.host}, args...))
 		},

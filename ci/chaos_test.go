@@ -190,7 +190,7 @@ func TestChaosOnTheHost(t *testing.T) {
 		}
 	}
 	c := chaos{
-		root: root, flags: []string{"--runtime", "local"}, times: 12,
+		root: root, flags: []string{"--runtime", "local"}, times: 8,
 		start: func(args ...string) *eventsRun { return startCommand(t, realCommand(t, root, cache, nil, args...)) },
 		disturbances: map[string]func(*rand.Rand, *eventsRun) bool{
 			"runner killed": killRunner(t), "endpoint killed": kill("zmqmatrix-endpoint"), "warden killed": kill("zmqmatrix-warden"),

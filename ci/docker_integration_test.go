@@ -105,8 +105,7 @@ func TestInterruptLeavesNothingOnTheEngine(t *testing.T) {
 	}{
 		{"while_an_image_is_built", building, "preparing", 1},
 		{"when_clients_are_prepared", shellDockerfile, "preparing", 2},
-		{"in_the_first_attempt", shellDockerfile, "attempting", 1},
-		{"in_a_later_attempt", shellDockerfile, "attempting", 5},
+		{"in_an_attempt", shellDockerfile, "attempting", 3},
 	} {
 		t.Run(moment.name, func(t *testing.T) {
 			api := dockerAPI(t)
@@ -147,54 +146,59 @@ func TestInterruptLeavesNothingOnTheEngine(t *testing.T) {
 	}
 }
 
-// An image that can't be made: what a person is told, and with what status.
+// Images that can't be made: what a person is told, and with what status. One run
+// has them all, as a run goes on with what else it can measure.
 func TestAnImageThatCanNotBeMade(t *testing.T) {
 	const from = "ARG BASE\nFROM ${BASE}\n"
-	for _, row := range []struct {
+	rows := []struct {
 		name, dockerfile, suite string
-		status                  int
-		outcome                 matrix.Outcome
 		want                    []string
 	}{
 		// Fewer lines than are shown: the engine mixes a step's two streams as
 		// they come.
-		{"a later step fails", from + "RUN echo fine\nRUN seq 170 199; echo the reason >&2; exit 7\n", "bookworm", exitHarness, matrix.Error, []string{
-			"image of shell@only", "targets/shell/Dockerfile failed at RUN seq 170 199", "\n  the reason\n", "\n  199\n", "returned a non-zero code: 7", "the harness failed in 1 cell",
+		{"later-step-fails", from + "RUN echo fine\nRUN seq 170 199; echo the reason >&2; exit 7\n", "bookworm", []string{
+			"image of later-step-fails@only", "targets/later-step-fails/Dockerfile failed at RUN seq 170 199", "\n  the reason\n", "\n  199\n", "returned a non-zero code: 7",
 		}},
-		{"the first step fails", from + "RUN echo the first reason >&2; exit 8\n", "bookworm", exitHarness, matrix.Error, []string{
-			"image of shell@only", "targets/shell/Dockerfile failed at RUN echo the first reason", "returned a non-zero code: 8",
+		{"first-step-fails", from + "RUN echo the first reason >&2; exit 8\n", "bookworm", []string{
+			"image of first-step-fails@only", "targets/first-step-fails/Dockerfile failed at RUN echo the first reason", "returned a non-zero code: 8",
 		}},
-		{"a line is no instruction", from + "RUM true\n", "bookworm", exitHarness, matrix.Error, []string{
-			"image of shell@only", "targets/shell/Dockerfile", "unknown instruction: RUM",
+		{"line-is-no-instruction", from + "RUM true\n", "bookworm", []string{
+			"image of line-is-no-instruction@only", "targets/line-is-no-instruction/Dockerfile", "unknown instruction: RUM",
 		}},
-		{"the base can't be had", shellDockerfile, "nosuchsuite", exitHarness, matrix.Error, []string{
+		{"base-cannot-be-had", shellDockerfile, "nosuchsuite", []string{
 			"base image of Debian nosuchsuite: mmdebstrap: ended early: exit status", "\n  The archive does not have this suite",
 		}},
 		// The target says that the suite has it: our mistake, and no word about the client.
-		{"a package is missing", from + "RUN apt-get update && apt-get install -y no-such-lisp\n", "bookworm", exitHarness, matrix.Error, []string{
-			"the suite has no package of a name that the Dockerfile or target.yaml gives", "targets/shell/Dockerfile", "Unable to locate package no-such-lisp", "the harness failed in 1 cell",
+		{"package-is-missing", from + "RUN apt-get update && apt-get install -y no-such-lisp\n", "bookworm", []string{
+			"the suite has no package of a name that the Dockerfile or target.yaml gives", "image of package-is-missing@only", "targets/package-is-missing/Dockerfile", "Unable to locate package no-such-lisp",
 		}},
 		// The archive is not there: that says nothing about its packages.
-		{"the archive can't be reached", from + "RUN echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list && rm -rf /etc/apt/sources.list.d /var/lib/apt/lists/* && apt-get update && apt-get install -y no-such-lisp\n", "bookworm", exitHarness, matrix.Error, []string{
-			"the Debian archive could not be read", "targets/shell/Dockerfile", "Failed to fetch",
+		{"archive-cannot-be-reached", from + "RUN echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list && rm -rf /etc/apt/sources.list.d /var/lib/apt/lists/* && apt-get update && apt-get install -y no-such-lisp\n", "bookworm", []string{
+			"the Debian archive could not be read", "image of archive-cannot-be-reached@only", "targets/archive-cannot-be-reached/Dockerfile", "Failed to fetch",
 		}},
-	} {
+	}
+	root := shellModule(t, nil)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "targets", "shell")))
+	for _, row := range rows {
+		write(t, root, "targets/"+row.name+"/target.yaml", strings.NewReplacer("SUITE", row.suite, "name: shell\n", "name: "+row.name+"\n").Replace(shellTarget))
+		write(t, root, "targets/"+row.name+"/Dockerfile", row.dockerfile)
+	}
+	end := run(realCommand(t, root, dockerCache(t), nil, "run", "--runtime", "docker", "--binding", "honest", "--feature", "callback/same-thread"))
+	assert.Equal(t, exitHarness, end.status, "%s", end.stderr)
+	assert.Contains(t, end.stderr, "the harness failed in 6 cells")
+	assert.NotContains(t, end.stderr, `\n`, "lines are lines")
+	verdicts := verdictsOf(t, filepath.Join(root, "results"))
+	assert.Len(t, verdicts, len(rows))
+	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			root := shellModule(t, map[string]string{
-				"targets/shell/Dockerfile":  row.dockerfile,
-				"targets/shell/target.yaml": strings.ReplaceAll(shellTarget, "SUITE", row.suite),
-			})
-			end := run(realCommand(t, root, dockerCache(t), nil, "run", "--runtime", "docker", "--binding", "honest", "--feature", "callback/same-thread"))
-			assert.Equal(t, row.status, end.status, "%s", end.stderr)
-			assert.NotContains(t, end.stderr, `\n`, "lines are lines")
 			for _, text := range row.want {
 				assert.Contains(t, end.stderr, text)
 			}
-			assert.Equal(t, row.outcome, verdictsIn(t, root)["honest callback/same-thread"].Outcome)
-			runs, err := filepath.Glob(filepath.Join(root, "results", "runs", "*"))
-			require.NoError(t, err)
-			require.Len(t, runs, 1)
-			assert.Empty(t, labelledWith(t, dockerAPI(t), filepath.Base(runs[0])))
+			assert.Equal(t, matrix.Error, verdicts[matrix.Cell{Target: row.name + "@only", Binding: "honest", Feature: "callback/same-thread", Technique: "plain"}])
 		})
 	}
+	runs, err := filepath.Glob(filepath.Join(root, "results", "runs", "*"))
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
+	assert.Empty(t, labelledWith(t, dockerAPI(t), filepath.Base(runs[0])))
 }

@@ -236,50 +236,56 @@ func (r *run) clients(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = r.start(ctx, clients); err != nil {
-		return err
+	for _, client := range clients {
+		if client.unprepared == nil {
+			if err = r.recall(client); err != nil {
+				return err
+			}
+		}
 	}
-	endpoint.Wait()
 	r.slots.size = wholeCore * cmp.Or(r.Parallel, r.environment.Cores, runtime.NumCPU())
 
+	// Until the last has started no new attempt begins; what is recorded is judged.
+	r.slots.shut = true
 	group, ctx := errgroup.WithContext(ctx)
+	var starting, opening sync.WaitGroup
 	for _, client := range clients {
+		starts := client.unprepared == nil && client.introduced == nil
+		if starts {
+			starting.Add(1)
+		}
 		group.Go(func() error {
 			defer client.turn.done()
+			if starts {
+				r.start(ctx, client)
+				starting.Done()
+			}
 			if client.negative() {
 				return r.negativeControl(ctx, client)
 			}
 			return r.client(ctx, client)
 		})
 	}
+	opening.Go(func() {
+		starting.Wait()
+		endpoint.Wait()
+		r.slots.open()
+	})
+	defer opening.Wait()
 	return group.Wait()
 }
 
-// start starts the clients that are asked who they are, all at once. One that an
-// earlier run asked may have nothing left to be attempted, and is started when it
-// is found to have, in its turn. If one does not start, the attempt that needs it
-// tries again and says why not.
-func (r *run) start(ctx context.Context, clients []*client) error {
-	failures := make([]error, len(clients))
-	var started sync.WaitGroup
-	for i, client := range clients {
-		if client.unprepared != nil {
-			continue
-		}
-		if failures[i] = r.recall(client); failures[i] != nil || client.introduced != nil {
-			continue
-		}
-		started.Go(func() {
-			began := time.Now()
-			if _, err := client.place.start(ctx); err != nil {
-				_, client.unprepared = client.place.get(ctx)
-				return
-			}
-			r.spent(client.Client(), time.Since(began), 0)
-		})
+// start starts a client that is to be asked who it is. One that an earlier run
+// asked may have nothing left to be attempted, and is started when it is found to
+// have, in its turn. If it does not start, the attempt that needs it tries again
+// and says why not.
+func (r *run) start(ctx context.Context, client *client) {
+	began := time.Now()
+	if _, err := client.place.start(ctx); err != nil {
+		_, client.unprepared = client.place.get(ctx)
+		return
 	}
-	started.Wait()
-	return errors.Join(failures...)
+	r.spent(client.Client(), time.Since(began), 0)
 }
 
 // client is a planned client under way.

@@ -778,6 +778,47 @@ func TestSecondRunReusesAttempts(t *testing.T) {
 		require.Len(t, made, 2)
 		assert.Equal(t, "making a@one/high ready: the engine is away", made[0].Evidence.HarnessError)
 	})
+	t.Run("while others start, and nothing is attempted until they have", func(t *testing.T) {
+		high := matrix.Client{Target: "a@one", Binding: "high"}
+		judged, started := make(chan struct{}), make(chan struct{})
+		options := options(t, fake.Script{
+			Digest: func(client matrix.Client) string {
+				if client == high {
+					return "another"
+				}
+				return "fake:" + client.String()
+			},
+			Start: func(_ context.Context, client matrix.Client) error {
+				if client != high {
+					return nil
+				}
+				select {
+				case <-judged:
+				case <-time.After(10 * time.Second):
+					assert.Fail(t, "what is recorded waits for the start")
+				}
+				close(started)
+				return nil
+			},
+		}, &memory{})
+		options.Prior = prior{slices.DeleteFunc(first.recorded(), func(attempt matrix.Attempt) bool {
+			return attempt.Evidence.Cell.String() == "c@one/libzmq/h/lane/plain"
+		}), "run0"}
+		options.Observe = func(event matrix.Event) {
+			switch {
+			case event.Kind == matrix.EventVerdict && event.Cell.String() == "a@one/raw/g/simple/plain":
+				close(judged)
+			case event.Kind == matrix.EventAttempting:
+				select {
+				case <-started:
+				default:
+					assert.Fail(t, "attempted before all have started", "%s", event.Cell)
+				}
+			}
+		}
+		_, err := matrix.Run(t.Context(), options)
+		require.NoError(t, err)
+	})
 	t.Run("but none that could not be judged", func(t *testing.T) {
 		earlier := first.recorded()
 		for i := range earlier {

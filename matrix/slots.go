@@ -15,6 +15,7 @@ type slots struct {
 	size int // in hundredths of a core
 
 	mu      sync.Mutex
+	shut    bool // nobody is let in yet
 	running []*turn
 	waiting []*waiter
 }
@@ -107,6 +108,14 @@ func (t *turn) shared() bool {
 	return !t.alone && t.share < t.slots.size
 }
 
+// open lets in who waits.
+func (s *slots) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut = false
+	s.hand()
+}
+
 // takeBack ends the turn's hold, if it has one. The caller holds mu.
 func (s *slots) takeBack(t *turn) {
 	s.running = slices.DeleteFunc(s.running, func(other *turn) bool { return other == t })
@@ -114,7 +123,7 @@ func (s *slots) takeBack(t *turn) {
 
 // hand lets the most urgent begin, once there is room. The caller holds mu.
 func (s *slots) hand() {
-	for {
+	for !s.shut {
 		chosen := s.choose()
 		if chosen == nil {
 			return

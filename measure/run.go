@@ -78,17 +78,9 @@ func (r *Run) Measure(ctx context.Context, options Options) (footer matrix.Foote
 	if open.CacheDir, err = CacheDir(); err != nil {
 		return footer, err
 	}
-	// Both read the records of earlier runs, megabytes of them.
-	var took matrix.Durations
-	var tookErr error
-	var timing sync.WaitGroup
-	timing.Go(func() { took, _, tookErr = Durations(r.Root, r.Folder, r.Plan) })
-	prior, err := r.prior(options.Say)
-	timing.Wait()
-	if err != nil {
-		return footer, err
-	}
-	defer func() { err = errors.Join(err, prior.Close()) }()
+	prior := &laterPrior{anew: options.Anew}
+	prior.reading.Go(func() { prior.found, prior.err = r.prior(options.Say) })
+	defer func() { err = errors.Join(err, prior.close()) }()
 	runtime, err := options.Engine.Open(ctx, open)
 	if err != nil {
 		return footer, fmt.Errorf("opening the runtime %s: %w", options.Engine.Name, err)
@@ -99,26 +91,41 @@ func (r *Run) Measure(ctx context.Context, options Options) (footer matrix.Foote
 			return footer, fmt.Errorf("beginning the record: %w", err)
 		}
 	}
-	if tookErr != nil {
-		options.Say(fmt.Sprintf("the order may make the run longer: %v", tookErr))
+	took, _, err := Durations(r.Root, r.Folder, r.Plan)
+	if err != nil {
+		options.Say(fmt.Sprintf("the order may make the run longer: %v", err))
 	}
 	return matrix.Run(ctx, matrix.Options{
-		Plan: r.Plan, Catalogue: options.Catalogue, Runtime: runtime, Recorder: r.Record, Prior: priorButOf{prior, options.Anew}, Took: func(cell matrix.Cell) time.Duration { return took[cell] },
+		Plan: r.Plan, Catalogue: options.Catalogue, Runtime: runtime, Recorder: r.Record, Prior: prior, Took: func(cell matrix.Cell) time.Duration { return took[cell] },
 		Header: r.Header, Resumed: r.Resumed != nil, Parallel: options.Parallel, Repeat: r.Header.Repeat, Observe: options.Observe,
 	})
 }
 
-// priorButOf leaves out the attempts of cells that are to be attempted anew.
-type priorButOf struct {
-	*results.Prior
-	anew func(matrix.Cell) bool
+// laterPrior is what earlier runs attempted, records of megabytes that are read
+// while the runtime and the clients are made ready, but for the cells that are to
+// be attempted anew.
+type laterPrior struct {
+	reading sync.WaitGroup
+	found   *results.Prior
+	err     error // of the reading
+	anew    func(matrix.Cell) bool
 }
 
-func (p priorButOf) Attempts(cell matrix.Cell, key string) ([]matrix.Attempt, error) {
-	if p.anew != nil && p.anew(cell) {
-		return nil, nil
+// Attempts implements matrix.Prior.
+func (p *laterPrior) Attempts(cell matrix.Cell, key string) ([]matrix.Attempt, error) {
+	p.reading.Wait()
+	if p.err != nil || p.anew != nil && p.anew(cell) {
+		return nil, p.err
 	}
-	return p.Prior.Attempts(cell, key)
+	return p.found.Attempts(cell, key)
+}
+
+func (p *laterPrior) close() error {
+	p.reading.Wait()
+	if p.found == nil {
+		return nil
+	}
+	return p.found.Close()
 }
 
 // prior finds the attempts to reuse: those of the resumed run, and those of

@@ -7,15 +7,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/zeebo/xxh3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/zmqmatrix/zmqmatrix/matrix"
 )
 
 // Prior finds the attempts of earlier runs in their records. It keeps an index
-// of 40 bytes for each, and reads the attempt when it is asked for. It is a
+// of 64 bytes for each, and reads the attempt when it is asked for. It is a
 // matrix.Prior, for any number of goroutines.
 type Prior struct {
 	records []priorRecord
@@ -32,9 +34,17 @@ type priorRecord struct {
 // located is where an attempt of a client under a key stands.
 type located struct {
 	name   xxh3.Uint128
+	made   made
 	offset int64
 	length int32
 	record int32
+}
+
+// made tells an attempt from the others of its client under its key: a run that
+// reused it has recorded it again.
+type made struct {
+	started, duration int64 // Unix time and length in nanoseconds
+	seed              uint64
 }
 
 var _ matrix.Prior = (*Prior)(nil)
@@ -45,24 +55,67 @@ var _ matrix.Prior = (*Prior)(nil)
 // be read, or whose controls were misjudged, is left out, and Skipped says so: its
 // attempts are made anew. A resumed one that can't be read is an error.
 func PriorOf(resumed string, earlier ...string) (*Prior, error) {
-	prior := &Prior{}
+	var paths []string
 	if resumed != "" {
-		if err := prior.add(resumed, true); err != nil {
-			return nil, errors.Join(err, prior.Close())
-		}
+		paths = append(paths, resumed)
 	}
 	for _, path := range earlier {
-		if path == resumed {
-			continue
-		}
-		if err := prior.add(path, false); err != nil {
-			prior.skipped = append(prior.skipped, err)
+		if path != resumed {
+			paths = append(paths, path)
 		}
 	}
-	slices.SortFunc(prior.index, func(a, b located) int {
-		return cmp.Or(compareNames(a.name, b.name), cmp.Compare(a.record, b.record), cmp.Compare(a.offset, b.offset))
-	})
+	records, attempts, failures := make([]priorRecord, len(paths)), make([][]located, len(paths)), make([]error, len(paths))
+	var reading errgroup.Group
+	reading.SetLimit(runtime.GOMAXPROCS(0))
+	for i, path := range paths {
+		reading.Go(func() error {
+			records[i], attempts[i], failures[i] = indexed(path)
+			return nil
+		})
+	}
+	_ = reading.Wait()
+
+	prior := &Prior{}
+	var unreadable error
+	for i, path := range paths {
+		switch {
+		case failures[i] == nil:
+			records[i].resumed = path == resumed
+			prior.add(records[i], attempts[i])
+		case path == resumed:
+			unreadable = failures[i]
+		default:
+			prior.skipped = append(prior.skipped, failures[i])
+		}
+	}
+	if unreadable != nil {
+		return nil, errors.Join(unreadable, prior.Close())
+	}
+	prior.sort()
 	return prior, nil
+}
+
+// add adds a record and the attempts in it.
+func (p *Prior) add(record priorRecord, attempts []located) {
+	for _, attempt := range attempts {
+		attempt.record = int32(len(p.records))
+		p.index = append(p.index, attempt)
+	}
+	p.records = append(p.records, record)
+}
+
+// sort makes the index one to search in, with each attempt once, where it stands first.
+func (p *Prior) sort() {
+	place := func(a, b located) int {
+		return cmp.Or(cmp.Compare(a.record, b.record), cmp.Compare(a.offset, b.offset))
+	}
+	slices.SortFunc(p.index, func(a, b located) int {
+		return cmp.Or(compareNames(a.name, b.name), a.made.compare(b.made), place(a, b))
+	})
+	p.index = slices.CompactFunc(p.index, func(a, b located) bool { return a.name == b.name && a.made == b.made })
+	slices.SortFunc(p.index, func(a, b located) int {
+		return cmp.Or(compareNames(a.name, b.name), place(a, b))
+	})
 }
 
 func compareNames(a, b xxh3.Uint128) int {
@@ -74,44 +127,45 @@ func attemptName(client matrix.Client, key string) xxh3.Uint128 {
 	return xxh3.HashString128(client.String() + "\x00" + key)
 }
 
-// add indexes one record; of a record with an error nothing stays.
-func (p *Prior) add(path string, resumed bool) (err error) {
-	before := len(p.index)
+func (m made) compare(other made) int {
+	return cmp.Or(cmp.Compare(m.started, other.started), cmp.Compare(m.duration, other.duration), cmp.Compare(m.seed, other.seed))
+}
+
+// indexed indexes one record, which stays open.
+func indexed(path string) (record priorRecord, attempts []located, err error) {
 	reader, err := newLineReader(path)
 	if err != nil {
-		return err
+		return priorRecord{}, nil, err
 	}
 	defer func() {
 		if err != nil {
-			p.index = p.index[:before]
 			reader.close()
 		}
 	}()
-	record := priorRecord{file: reader.file, resumed: resumed}
+	record.file = reader.file
 	for {
 		line, err := reader.next()
 		if errors.Is(err, io.EOF) {
-			break
+			return record, attempts, nil
 		}
 		if err != nil {
-			return err
+			return priorRecord{}, nil, err
 		}
 		switch line.Type {
 		case matrix.LineHeader:
 			record.run = line.Header.Run
 		case matrix.LineFooter:
 			if i := slices.IndexFunc(line.Footer.Controls, matrix.ControlResult.Misread); i >= 0 {
-				return fmt.Errorf("%s: the run is invalid: its control %s", path, line.Footer.Controls[i].Text())
+				return priorRecord{}, nil, fmt.Errorf("%s: the run is invalid: its control %s", path, line.Footer.Controls[i].Text())
 			}
 		case matrix.LineAttempt:
-			p.index = append(p.index, located{
+			attempts = append(attempts, located{
 				name:   attemptName(line.Attempt.Evidence.Cell.Client(), line.Attempt.Key),
-				offset: reader.start, length: int32(len(reader.raw)), record: int32(len(p.records)),
+				made:   made{line.Attempt.Started.UnixNano(), int64(line.Attempt.Duration), line.Attempt.Evidence.Seed},
+				offset: reader.start, length: int32(len(reader.raw)),
 			})
 		}
 	}
-	p.records = append(p.records, record)
-	return nil
 }
 
 // Skipped says which earlier records could not be read, and why.
@@ -134,20 +188,13 @@ func (p *Prior) Attempts(cell matrix.Cell, key string) ([]matrix.Attempt, error)
 		if err != nil {
 			return nil, err
 		}
-		// The hash is no proof, and a run that reused an attempt has recorded
-		// it again.
-		if attempt.Key != key || attempt.Evidence.Cell.Client() != cell.Client() || slices.ContainsFunc(attempts, func(known matrix.Attempt) bool { return same(known, attempt) }) {
+		// The hash is no proof.
+		if attempt.Key != key || attempt.Evidence.Cell.Client() != cell.Client() {
 			continue
 		}
 		attempts = append(attempts, attempt)
 	}
 	return attempts, nil
-}
-
-// same tells whether two recorded attempts of a cell are one that was made
-// once.
-func same(a, b matrix.Attempt) bool {
-	return a.Started.Equal(b.Started) && a.Evidence.Seed == b.Evidence.Seed && a.Duration == b.Duration
 }
 
 func (p *Prior) read(at located) (matrix.Attempt, error) {
