@@ -87,7 +87,7 @@ const publishedResults = "results/published/latest.json"
 func Durations(root string, folder Runs, plan matrix.Plan) (durations matrix.Durations, by []string, err error) {
 	last := matrix.Durations{}
 	if folder != "" {
-		if last, err = folder.durations(); err != nil {
+		if last, err = folder.durations(plan); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -119,16 +119,22 @@ func knowsAll(durations matrix.Durations, plan matrix.Plan) bool {
 	return true
 }
 
-func (r Runs) durations() (matrix.Durations, error) {
+// durations are what the last runs tell, as many of them as it takes to know all of
+// the plan.
+func (r Runs) durations(plan matrix.Plan) (matrix.Durations, error) {
 	runs, err := r.List()
 	if err != nil {
 		return nil, err
 	}
 	durations := matrix.Durations{}
-	for _, name := range slices.Backward(runs[:min(len(runs), tookRuns)]) {
+	for _, name := range runs[:min(len(runs), tookRuns)] {
+		if knowsAll(durations, plan) {
+			break
+		}
 		// A record that can't be read costs nothing but a worse order.
 		took, _ := results.DurationsOf(r.File(name, RecordName))
-		maps.Copy(durations, took)
+		maps.Copy(took, durations)
+		durations = took
 	}
 	return durations, nil
 }
