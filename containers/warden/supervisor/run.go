@@ -466,20 +466,24 @@ func (p *probe) reapOther(pid int) (reaped bool) {
 // awaitStrays gives what outlives the probe a moment to end by itself, and
 // counts what does not. That nothing is left is believed only when nothing is
 // seen, not even a dead process: while one ends its children become ours, and
-// who looks then finds them neither here nor there.
+// who looks then finds them neither here nor there. From one look to the next no
+// more than pollEvery counts: had we been stopped, they may have been, too, or one
+// that was seen asleep may have died since.
 func (p *probe) awaitStrays() int {
-	begun := time.Now()
-	asleep := begun // since when the same are there, and sleep
+	var passed, asleep time.Duration // in all, and since the same are there, and sleep
 	var before []process
+	looked := time.Now()
 	for {
+		step := min(time.Since(looked), pollEvery)
+		looked = time.Now()
 		reaped := p.reapOthers()
 		others := p.others()
-		now := time.Now()
+		passed, asleep = passed+step, asleep+step
 		if reaped || !sleepOn(before, others) {
-			asleep = now
+			asleep = 0
 		}
 		before = others
-		if len(others) == 0 || p.desk.over || now.Sub(asleep) >= straysGrace || now.Sub(begun) >= stirringGrace {
+		if len(others) == 0 || p.desk.over || asleep >= straysGrace || passed >= stirringGrace {
 			living := 0
 			for _, process := range others {
 				if !process.zombie {
@@ -490,7 +494,7 @@ func (p *probe) awaitStrays() int {
 			return cmp.Or(living, len(others))
 		}
 		if !reaped {
-			p.wait(straysGrace - now.Sub(asleep))
+			p.wait(pollEvery)
 		}
 	}
 }

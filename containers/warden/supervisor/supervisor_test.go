@@ -529,8 +529,9 @@ func TestStrays(t *testing.T) {
 		assert.Zero(t, account.Strays)
 	})
 	t.Run("nor one that ended while the warden was kept from looking", func(t *testing.T) {
-		for range 5 {
-			stopped := time.AfterFunc(3*time.Millisecond, func() {
+		// In a wait, and in the middle of a look, which is at another time each run.
+		for moment := 1500 * time.Microsecond; moment < 3*time.Millisecond; moment += 125 * time.Microsecond {
+			stopped := time.AfterFunc(moment, func() {
 				assert.NoError(t, process.Process.Signal(unix.SIGSTOP))
 				time.Sleep(150 * time.Millisecond)
 				assert.NoError(t, process.Process.Signal(unix.SIGCONT))
