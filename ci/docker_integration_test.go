@@ -181,6 +181,7 @@ func TestAnImageThatCanNotBeMade(t *testing.T) {
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "targets", "shell")))
 	for _, row := range rows {
 		write(t, root, "targets/"+row.name+"/target.yaml", strings.NewReplacer("SUITE", row.suite, "name: shell\n", "name: "+row.name+"\n").Replace(shellTarget))
+		write(t, root, "targets/"+row.name+"/build.sh", shellBuild)
 		write(t, root, "targets/"+row.name+"/Dockerfile", row.dockerfile)
 	}
 	end := run(realCommand(t, root, dockerCache(t), nil, "run", "--runtime", "docker", "--binding", "honest", "--feature", "callback/same-thread"))

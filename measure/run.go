@@ -45,7 +45,8 @@ type Options struct {
 	// Log is written what the engine and builds print, beside the run's own
 	// file; nil: that file alone.
 	Log io.Writer
-	// Say is told what a person should know. The text may hold what others said.
+	// Say is told what a person should know, by any goroutine. The text may hold
+	// what others said.
 	Say func(text string)
 }
 
@@ -77,6 +78,9 @@ func (r *Run) Measure(ctx context.Context, options Options) (footer matrix.Foote
 	}
 	if open.CacheDir, err = CacheDir(); err != nil {
 		return footer, err
+	}
+	if r.Resumed != nil {
+		options.Say(fmt.Sprintf("resuming run %s: %d attempts are recorded, %d of %d cells decided", r.Header.Run, r.Resumed.Attempts, r.Resumed.Decided, r.Plan.Cells))
 	}
 	prior := &laterPrior{anew: options.Anew}
 	prior.reading.Go(func() { prior.found, prior.err = r.prior(options.Say) })
@@ -135,7 +139,6 @@ func (r *Run) prior(say func(string)) (*results.Prior, error) {
 	resumed := ""
 	if r.Resumed != nil {
 		resumed = r.RecordPath()
-		say(fmt.Sprintf("resuming run %s: %d attempts are recorded, %d of %d cells decided", id, r.Resumed.Attempts, r.Resumed.Decided, r.Plan.Cells))
 	}
 	var earlier []string
 	if !r.Header.Fresh {
