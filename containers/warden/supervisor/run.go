@@ -59,6 +59,7 @@ type probe struct {
 	pid     int
 	group   bool // whether the pid's group may still be killed: not once it was reaped
 	started time.Time
+	worked  time.Duration // CPU time of ours by then
 	desk    *desk
 
 	stdout *head
@@ -206,7 +207,7 @@ func (p *probe) start() error {
 	for key, value := range env {
 		list = append(list, key+"="+value)
 	}
-	p.started = time.Now()
+	p.started, p.worked = time.Now(), ownCPU()
 	p.pid, err = syscall.ForkExec(program, p.request.Command, &syscall.ProcAttr{
 		Dir:   p.scratch,
 		Env:   list,
@@ -323,7 +324,7 @@ func hint(program string, err error) string {
 func (p *probe) watch() {
 	wall := p.request.Bounds.Wall
 	look := time.Now().Add(pollEvery)
-	awake, worked := p.elapsed(), ownCPU() // when we last knew the time
+	awake, worked := time.Duration(0), p.worked // when we last knew the time
 	for {
 		limit := time.Until(look)
 		if wall > 0 {
@@ -333,8 +334,10 @@ func (p *probe) watch() {
 		p.wait(limit)
 		// We may have stood still anywhere since, not only where we waited. What we
 		// have done since is no stop, however much there was to look at.
-		p.paused += stoodStill(p.elapsed() - awake - limit - (ownCPU() - worked))
-		awake, worked = p.elapsed(), ownCPU()
+		now, cpu := p.elapsed(), ownCPU()
+		still := stoodStill(now - awake - limit - (cpu - worked))
+		p.paused += still
+		awake, worked = now-still, cpu
 		// Whatever woke us: a probe that has ended broke no bound.
 		p.reap()
 		switch {

@@ -176,6 +176,22 @@ func TestTimeInWhichTheWardenStoodStillDoesNotCount(t *testing.T) {
 	}
 }
 
+// Nor does it where the warden still starts the probe: who is started stops it at once.
+func TestTimeInWhichTheWardenStoodStillAtTheStartDoesNotCount(t *testing.T) {
+	for range 8 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			client, _ := start(t)
+			ask := task()
+			ask.Command = []string{"sh", "-c", "kill -STOP $PPID; sleep 3; kill -CONT $PPID"}
+			ask.Bounds.Wall = 2500 * time.Millisecond
+			account, err := client.Run(t.Context(), ask)
+			require.NoError(t, err)
+			assert.Equal(t, matrix.Exited, account.Ending)
+		})
+	}
+}
+
 // The time of a slow debugger is taken off once.
 func TestASlowDebuggerCostsTheProbeNothing(t *testing.T) {
 	gdb, err := exec.LookPath("gdb")
