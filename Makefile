@@ -12,7 +12,7 @@ SOAK ?= 2m
 # What check has vetted is not vetted again.
 TEST := $(GO) test -vet off -tags integration -timeout 60m
 
-.PHONY: matrix test test-engine test-rest test-lisp test-hangs bench soak check setup setup-test
+.PHONY: matrix test test-engine test-rest test-results test-hangs bench soak check setup setup-test
 
 # Measures every client and publishes the table: results/published and README.md.
 matrix: setup
@@ -23,12 +23,13 @@ setup:
 
 # All tests, those with Docker and the Lisps included. What is published is measured
 # first, beside nothing: that makes the images, two at once, which others find then.
-# The rest goes three at a time, since each waits now and then: it looks for nothing
-# but what it has made itself, and has verdicts of few clients, which hold on a busy
-# machine. Beside it what is published as a hang sleeps through its limits.
+# The rest goes three at a time, each about as long, since a test waits now and then:
+# it looks for nothing but what it has made itself, and has verdicts of few clients,
+# which hold on a busy machine. Beside it what is published as a hang sleeps through
+# its limits.
 test: setup-test check
 	$(TEST) -skip '^TestPublishedHangsHold$$' .
-	$(MAKE) --no-print-directory --jobs 4 test-engine test-rest test-lisp test-hangs
+	$(MAKE) --no-print-directory --jobs 4 test-engine test-rest test-results test-hangs
 
 test-engine:
 	$(TEST) ./ci
@@ -38,9 +39,10 @@ test-hangs:
 	$(TEST) -run '^TestPublishedHangsHold$$' .
 
 test-rest:
-	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . ./ci ./containers/docker)") && $(TEST) -p 1 $$others
+	others=$$($(GO) list ./... | grep -vxF "$$($(GO) list . ./ci ./containers/docker ./results/...)") && $(TEST) -p 1 $$others
 
-test-lisp:
+test-results:
+	$(TEST) -p 1 ./results/...
 	sh targets/lisp/test.sh
 
 setup-test:
