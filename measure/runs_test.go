@@ -55,11 +55,16 @@ func TestDurationsAreThoseOfTheLastRunElseThePublishedOnes(t *testing.T) {
 	assert.Equal(t, []string{"results/published/latest.json"}, by)
 	assert.Positive(t, known[cell], "a new clone knows what takes long")
 
-	record, err := results.OpenRecord(folder.File("20261124T000000Z-111111", RecordName))
-	require.NoError(t, err)
-	require.NoError(t, record.Append(matrix.Line{Type: matrix.LineHeader, Header: &matrix.Header{Schema: matrix.RecordSchema, Run: "20261124T000000Z-111111"}}))
-	require.NoError(t, record.Append(matrix.Line{Type: matrix.LineVerdict, Verdict: &matrix.Verdict{Cell: cell, Outcome: matrix.Pass, Attempts: 3, Slowest: time.Hour}}))
-	require.NoError(t, record.Close())
+	recorded := func(run string, verdicts ...matrix.Verdict) {
+		record, err := results.OpenRecord(folder.File(run, RecordName))
+		require.NoError(t, err)
+		require.NoError(t, record.Append(matrix.Line{Type: matrix.LineHeader, Header: &matrix.Header{Schema: matrix.RecordSchema, Run: run}}))
+		for _, verdict := range verdicts {
+			require.NoError(t, record.Append(matrix.Line{Type: matrix.LineVerdict, Verdict: &verdict}))
+		}
+		require.NoError(t, record.Close())
+	}
+	recorded("20261124T000000Z-111111", matrix.Verdict{Cell: cell, Outcome: matrix.Pass, Attempts: 3, Slowest: time.Hour})
 	durations, by, err = Durations(root, folder, both)
 	require.NoError(t, err)
 	assert.Equal(t, []string{string(folder), "results/published/latest.json"}, by)
@@ -76,4 +81,11 @@ func TestDurationsAreThoseOfTheLastRunElseThePublishedOnes(t *testing.T) {
 	require.NoError(t, err, "what is published is not read for a cell that a run tells of")
 	assert.Equal(t, []string{string(folder)}, by)
 	assert.Equal(t, matrix.Durations{cell: 3 * time.Hour}, durations)
+
+	recorded("20261123T000000Z-111111", matrix.Verdict{Cell: cell, Outcome: matrix.Pass, Attempts: 1, Slowest: time.Minute},
+		matrix.Verdict{Cell: other, Outcome: matrix.Pass, Attempts: 2, Slowest: time.Minute})
+	durations, by, err = Durations(root, folder, both)
+	require.NoError(t, err)
+	assert.Equal(t, []string{string(folder)}, by)
+	assert.Equal(t, matrix.Durations{cell: 3 * time.Hour, other: 2 * time.Minute}, durations, "an earlier run tells only what the later ones do not")
 }

@@ -73,6 +73,7 @@
 package matrixtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -299,6 +301,15 @@ func shortFeatures(catalogue []matrix.Feature) map[string]bool {
 
 func (h house) run(t *testing.T, options Options, flags flags) {
 	t.Helper()
+	var engine measure.Engine
+	var why string
+	var unusable error
+	var choosing sync.WaitGroup
+	defer choosing.Wait()
+	ctx, stop, release := stoppable(t)
+	defer release()
+	// Whether an engine answers is found out while the cells are chosen.
+	choosing.Go(func() { engine, why, unusable = measure.Choose(ctx, h.engines, cmp.Or(options.Runtime, measure.Auto)) })
 	p, err := h.plan(t.Name(), options, flags)
 	if errors.Is(err, errNothing) {
 		t.Skip(shown(err.Error()))
@@ -306,15 +317,8 @@ func (h house) run(t *testing.T, options Options, flags flags) {
 	if err != nil {
 		t.Fatal(shown(err.Error()))
 	}
-	ctx, stop, release := stoppable(t)
-	defer release()
-	wanted := options.Runtime
-	if wanted == "" {
-		wanted = measure.Auto
-	}
-	engine, why, err := measure.Choose(ctx, h.engines, wanted)
-	if err != nil {
-		t.Fatal(shown(err.Error()))
+	if choosing.Wait(); unusable != nil {
+		t.Fatal(shown(unusable.Error()))
 	}
 	t.Log(shown(why))
 	if p.ours {
