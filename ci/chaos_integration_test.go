@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,8 +47,8 @@ func TestChaosOnTheEngine(t *testing.T) {
 	killContainer := func(random *rand.Rand, run *eventsRun) bool {
 		var containers []string
 		for _, item := range left() {
-			if id, is := strings.CutPrefix(item, "container "); is {
-				containers = append(containers, strings.Fields(id)[0])
+			if _, container, is := strings.Cut(item, " container "); is {
+				containers = append(containers, strings.Fields(container)[0])
 			}
 		}
 		if len(containers) == 0 {
@@ -72,11 +73,12 @@ func TestChaosOnTheEngine(t *testing.T) {
 			"runner killed": killRunner(t), "container killed": killContainer,
 			"engine cut": breakEngine(proxy.cut), "engine stalled": breakEngine(proxy.stall), "engine broken": breakEngine(proxy.fail),
 		},
-		// A network of a run that was killed, or that lost its engine at the
-		// end, is swept by the next start.
+		// A container ends with the run that is attached to it. A network of a run
+		// that was killed, or that lost its engine at the end, and a container that
+		// such a run had not started yet, are swept by the next start.
 		left: func() (containers []string) {
 			for _, item := range left() {
-				if strings.HasPrefix(item, "container ") {
+				if strings.Contains(item, " container ") && !strings.HasPrefix(item, string(container.StateCreated)+" ") {
 					containers = append(containers, item)
 				}
 			}

@@ -4,6 +4,7 @@ package ci
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,7 +54,7 @@ func labelledWith(t *testing.T, api *client.Client, run string) (found []string)
 	containers, err := api.ContainerList(context.Background(), client.ContainerListOptions{All: true, Filters: filter})
 	require.NoError(t, err)
 	for _, item := range containers.Items {
-		found = append(found, "container "+item.ID+" "+item.Command)
+		found = append(found, fmt.Sprintf("%s container %s %s", item.State, item.ID, item.Command))
 	}
 	networks, err := api.NetworkList(context.Background(), client.NetworkListOptions{Filters: filter})
 	require.NoError(t, err)
