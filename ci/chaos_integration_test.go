@@ -90,6 +90,14 @@ func TestChaosOnTheEngine(t *testing.T) {
 	}
 	c.disturb(t)
 	if len(left()) > 0 {
+		// What was done to the engine last may outlast the run.
+		through, err := client.New(client.WithHost(proxy.host))
+		require.NoError(t, err)
+		t.Cleanup(func() { through.Close() })
+		require.Eventually(t, func() bool {
+			_, err := through.Ping(t.Context(), client.PingOptions{})
+			return err == nil
+		}, time.Minute, 20*time.Millisecond)
 		sweep := c.start("run", "--json", "--runtime", "docker", "--target", "c", "--feature", "callback/same-thread", "--out", "sweep")
 		_, status := sweep.end(t)
 		require.Zero(t, status, "%s", sweep.stderr.String())
