@@ -17,7 +17,7 @@ import (
 )
 
 // Prior finds the attempts of earlier runs in their records. It keeps an index
-// of 64 bytes for each, and reads the attempt when it is asked for. It is a
+// of 56 bytes for each, and reads the attempt when it is asked for. It is a
 // matrix.Prior, for any number of goroutines.
 type Prior struct {
 	records []priorRecord
