@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,6 +59,18 @@ func TestChaosOnTheEngine(t *testing.T) {
 		_, _ = api.ContainerKill(context.Background(), containers[random.IntN(len(containers))], client.ContainerKillOptions{Signal: "KILL"})
 		return true
 	}
+	runners := map[string]*eventsRun{} // by process id
+	// unstarted is a container that was created and not started by a runner that was
+	// killed, or that lost its engine and said so: nothing ends it but the next start.
+	unstarted := func(item string) bool {
+		owner := strings.Split(item[strings.LastIndex(item, " ")+1:], ":") // host, process id and its start
+		if !strings.HasPrefix(item, string(container.StateCreated)+" container ") || len(owner) != 3 {
+			return false
+		}
+		runner := runners[owner[1]]
+		return runner != nil && runner.cmd.ProcessState != nil &&
+			(runner.cmd.ProcessState.ExitCode() == -1 || strings.Contains(runner.stderr.String(), "; the next run sweeps it"))
+	}
 	breakEngine := func(how func(time.Duration)) func(*rand.Rand, *eventsRun) bool {
 		return func(random *rand.Rand, _ *eventsRun) bool {
 			how(time.Duration(random.IntN(2000)) * time.Millisecond)
@@ -67,18 +80,20 @@ func TestChaosOnTheEngine(t *testing.T) {
 	c := chaos{
 		root: root, flags: []string{"--runtime", "docker"}, times: 8,
 		start: func(args ...string) *eventsRun {
-			return startCommand(t, realCommand(t, root, dockerCache(t), []string{"DOCKER_HOST=" + proxy.host}, args...))
+			run := startCommand(t, realCommand(t, root, dockerCache(t), []string{"DOCKER_HOST=" + proxy.host}, args...))
+			runners[strconv.Itoa(run.cmd.Process.Pid)] = run
+			return run
 		},
 		disturbances: map[string]func(*rand.Rand, *eventsRun) bool{
 			"runner killed": killRunner(t), "container killed": killContainer,
 			"engine cut": breakEngine(proxy.cut), "engine stalled": breakEngine(proxy.stall), "engine broken": breakEngine(proxy.fail),
 		},
 		// A container ends with the run that is attached to it. A network of a run
-		// that was killed, or that lost its engine at the end, and a container that
-		// such a run had not started yet, are swept by the next start.
+		// that was killed, or that lost its engine at the end, is swept by the next
+		// start.
 		left: func() (containers []string) {
 			for _, item := range left() {
-				if strings.Contains(item, " container ") && !strings.HasPrefix(item, string(container.StateCreated)+" ") {
+				if strings.Contains(item, " container ") && !unstarted(item) {
 					containers = append(containers, item)
 				}
 			}

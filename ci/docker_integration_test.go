@@ -48,13 +48,13 @@ func removeImages(t *testing.T, target string) {
 	})
 }
 
-// labelledWith are the containers and networks of a run.
+// labelledWith are the containers and networks of a run, those with their state and owner.
 func labelledWith(t *testing.T, api *client.Client, run string) (found []string) {
 	filter := client.Filters{}.Add("label", "zmqmatrix.run="+run)
 	containers, err := api.ContainerList(context.Background(), client.ContainerListOptions{All: true, Filters: filter})
 	require.NoError(t, err)
 	for _, item := range containers.Items {
-		found = append(found, fmt.Sprintf("%s container %s %s", item.State, item.ID, item.Command))
+		found = append(found, fmt.Sprintf("%s container %s %s %s", item.State, item.ID, item.Command, item.Labels["zmqmatrix.owner"]))
 	}
 	networks, err := api.NetworkList(context.Background(), client.NetworkListOptions{Filters: filter})
 	require.NoError(t, err)
